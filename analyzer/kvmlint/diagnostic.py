@@ -1,0 +1,122 @@
+"""What kvmlint says: plain frozen values, made by the engine and the rules, printed by report/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import total_ordering
+
+from kvmlint.source import Span
+
+
+@total_ordering
+class Severity(Enum):
+    """How bad a finding is. Ordered: NOTE < WARNING < ERROR."""
+
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Severity):
+            return NotImplemented
+        order = list(Severity)
+        return order.index(self) < order.index(other)
+
+
+@total_ordering
+class Precision(Enum):
+    """How sure a finding is. Ordered: LOW < MEDIUM < HIGH."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Precision):
+            return NotImplemented
+        order = list(Precision)
+        return order.index(self) < order.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One place with a word about it: a step of the path, or a related location.
+
+    ``text`` is the source line there, stripped; ``message`` says what happens at it.
+    """
+
+    span: Span
+    text: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Errno:
+    """One error that a hypercall can return to the host: '-EPERM' and the EL2 line it comes from
+    (None when the EL2 source was not seen: the error is assumed)."""
+
+    name: str
+    where: Note | None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding, complete: everything that any report format prints is in here.
+
+    ``message`` is one sentence without a final full stop. ``hypercall`` is '' when none is
+    involved. ``assumed`` is True when the hypercall's EL2 handler was not found and its failure
+    is an assumption. ``standing`` lists what is left behind, ``undo`` the C that would undo it,
+    ``consequence`` is a sentence or ''. ``fingerprint`` has no line numbers in it.
+    """
+
+    rule: str
+    severity: Severity
+    precision: Precision
+    span: Span
+    text: str
+    function: str
+    hypercall: str
+    message: str
+    steps: tuple[Note, ...] = ()
+    standing: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    consequence: str = ""
+    errnos: tuple[Errno, ...] = ()
+    assumed: bool = False
+    related: tuple[Note, ...] = ()
+    fingerprint: str = ""
+
+    def sort_key(self) -> tuple[str, int, int, str, str]:
+        """Order of a report: by file, line, column, rule, message."""
+        return (self.span.path, self.span.line, self.span.column, self.rule, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Something that was not analysed, or an input that could not be used: never a finding.
+
+    ``span`` is None when the whole file is meant. ``failed`` is True for an input that the user
+    named and that could not be read at all (exit status 2).
+    """
+
+    path: str
+    message: str
+    span: Span | None = None
+    function: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """What a report must know of a rule. The texts are the sections of the rule's docstring;
+    ``tags`` are SARIF tags, CWE numbers among them as 'external/cwe/cwe-252'."""
+
+    id: str
+    summary: str
+    severity: Severity
+    precision: Precision
+    why: str
+    example: str
+    limits: str
+    tags: tuple[str, ...] = ()

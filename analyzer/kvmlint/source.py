@@ -1,0 +1,133 @@
+"""Source text: files, positions in them, and the one protocol through which every read goes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Files larger than this many bytes are refused: the largest hand-written kernel C file is below 2 MB."""
+
+
+class SourceError(Exception):
+    """A file that can't be analysed; ``str()`` is one line fit for the user, without the path."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A region of one file. Lines and columns are 1-based; columns count UTF-16 code units, the
+    end column is exclusive (SARIF 2.1.0 section 3.30, ``columnKind: utf16CodeUnits``)."""
+
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One C file: its path as the user should see it ('/'-separated, relative to the tree root when
+    there is one) and its bytes. Offsets everywhere in the engine are byte offsets into ``data``."""
+
+    path: str
+    data: bytes
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        starts = [0]
+        data = self.data
+        at = data.find(b"\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = data.find(b"\n", at + 1)
+        object.__setattr__(self, "_starts", tuple(starts))
+
+    def line_of(self, offset: int) -> int:
+        """1-based line of a byte offset (an offset past the end belongs to the last line)."""
+        return bisect_right(self._starts, offset)
+
+    def line_text(self, line: int) -> str:
+        """Text of a 1-based line, without its line end; '' when there is no such line."""
+        if not 1 <= line <= len(self._starts):
+            return ""
+        end = self._starts[line] if line < len(self._starts) else len(self.data)
+        return self.data[self._starts[line - 1] : end].decode("utf-8", "replace").rstrip("\r\n")
+
+    def span(self, start: int, end: int) -> Span:
+        """Span of the half-open byte range [start, end)."""
+        line, end_line = self.line_of(start), self.line_of(max(start, end))
+        return Span(
+            self.path, line, self._column(line, start), end_line, self._column(end_line, end)
+        )
+
+    def _column(self, line: int, offset: int) -> int:
+        prefix = self.data[self._starts[line - 1] : offset].decode("utf-8", "replace")
+        if prefix.isascii():
+            return len(prefix) + 1
+        return len(prefix.encode("utf-16-le", "surrogatepass")) // 2 + 1
+
+
+class Sources(Protocol):
+    """Where text comes from: a folder, later a git revision or a patch overlay.
+
+    Paths are relative to the root and '/'-separated.
+    """
+
+    def read(self, path: str) -> bytes:
+        """Bytes of the file; raises SourceError when it is missing, unreadable, too large, …"""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Whether ``path`` names a regular file."""
+        ...
+
+    def walk(self, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+        """Paths of the files below ``folder`` whose names end in one of ``suffixes``, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSources:
+    """Files of a folder on disk. Symbolic links to folders are not followed (they can loop)."""
+
+    root: Path
+
+    def read(self, path: str) -> bytes:
+        full = self.root / path
+        try:
+            mode = full.stat()
+            if stat.S_ISDIR(mode.st_mode):
+                raise SourceError("is a directory")
+            if not stat.S_ISREG(mode.st_mode):
+                raise SourceError("is not a regular file")
+            if mode.st_size > MAX_BYTES:
+                raise SourceError(f"is too large ({mode.st_size} bytes, the limit is {MAX_BYTES})")
+            return full.read_bytes()
+        except OSError as error:
+            raise SourceError((error.strerror or "can't be read").lower()) from None
+        except ValueError:
+            raise SourceError("has a name that can't be opened") from None
+
+    def exists(self, path: str) -> bool:
+        try:
+            return (self.root / path).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def walk(self, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+        base = self.root / folder
+        found: list[str] = []
+        for top, dirs, names in os.walk(base):
+            dirs.sort()
+            found.extend(
+                os.path.relpath(os.path.join(top, name), self.root).replace(os.sep, "/")
+                for name in names
+                if name.endswith(suffixes)
+            )
+        yield from sorted(found)
