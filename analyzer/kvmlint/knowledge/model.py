@@ -56,7 +56,12 @@ class EffectRow:
     obtained'); ``undo_text`` is the C statement that undoes a MAKE, with {resource} and
     {container} for the expressions as the source wrote them. ``direction`` is the index of an
     argument that, when literally true, makes the row MAKE and, when false, UNDO
-    (account_locked_vm(mm, n, inc)), or 0."""
+    (account_locked_vm(mm, n, inc)), or 0. ``null_undoes`` is the index of an argument that, when
+    literally NULL, makes the row UNDO (rcu_assign_pointer(p, NULL)), or 0; ``holds`` then speaks of
+    the MAKE only. ``record`` is the object that becomes reachable by a MAKE of kind PUBLISH, where
+    that isn't the resource itself: xa_store(xa, index, entry) has the resource index and the record
+    entry. An UNDO without a resource (index -1) that names a container undoes every MAKE in that
+    container (xa_destroy)."""
 
     function: str
     family: str
@@ -68,6 +73,20 @@ class EffectRow:
     text: str
     undo_text: str
     direction: int = 0
+    record: Operand | None = None
+    null_undoes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the rows of one family share; ``made`` and ``undone`` say what happened ('memory
+    obtained', 'memory freed'). ``undo_text`` is the usual one, a row may have another."""
+
+    name: str
+    kind: Kind
+    made: str
+    undone: str
+    undo_text: str
 
 
 class Value(Enum):
@@ -100,7 +119,9 @@ class HypercallRow:
     ``donates`` are 1-based arguments whose memory is EL2's after success; ``returned`` tells how it
     comes back when undone: 'host' (the host must free it again) or 'memcache' (EL2 pushes the pages
     back by itself). ``bulk`` marks an inverse that undoes every instance at once. ``kind`` is the
-    contract of a handler that C can't show (assembly), '' otherwise."""
+    contract of a handler that C can't show (assembly), '' otherwise. ``alternatives`` are other
+    names of the inverse, in other trees. A row without an inverse says that there is none, whatever
+    verb the name holds."""
 
     name: str
     undone_by: str = ""
@@ -108,6 +129,7 @@ class HypercallRow:
     returned: str = ""
     bulk: bool = False
     kind: str = ""
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +157,7 @@ class Role(Enum):
     """How the engine treats a call that has no effect on resources."""
 
     IDENTITY = "identity"  # evaluates to its first argument: likely, READ_ONCE, PTR_ERR
+    LOAD = "load"  # evaluates to what its first argument points to: smp_load_acquire(&x)
     CONVERT = "convert"  # another name of the same thing: __pa, page_to_pfn, kern_hyp_va
     MEMBER = "member"  # container_of: the object its first argument is part of
     WARN = "warn"  # truth of its first argument, warns when true
@@ -144,7 +167,8 @@ class Role(Enum):
     IS_ERR = "is-err"  # IS_ERR, IS_ERR_VALUE
     IS_ERR_OR_NULL = "is-err-or-null"
     STATUS_OF = "status-of"  # PTR_ERR_OR_ZERO
-    STORE = "store"  # f(place, value): WRITE_ONCE, smp_store_release, this_cpu_write
+    STORE = "store"  # f(place, value): WRITE_ONCE, this_cpu_write; smp_store_release(&place, value)
+    WRITE = "write"  # changes what its pointer arguments point to, nothing else: memset, set_bit
     TAKE = "take"  # no_free_ptr, return_ptr: disarms __free, evaluates to its first argument
     NEUTRAL = "neutral"  # writes nothing that matters: prints, traces, lockdep, initialisers
     PURE = "pure"  # no effect, same arguments same result: PAGE_ALIGN, is_vmalloc_addr
@@ -179,6 +203,7 @@ class Tables:
     """Every row, merged from the built-in tables and the user's."""
 
     entries: tuple[EntryPoint, ...] = ()
+    families: dict[str, Family] = field(default_factory=dict)
     effects: tuple[EffectRow, ...] = ()
     hypercalls: tuple[HypercallRow, ...] = ()
     verbs: tuple[VerbPair, ...] = ()

@@ -1,0 +1,114 @@
+"""A cursor over parsed TOML that knows where it stands, so that every complaint names its key."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn, TypeVar
+
+from kvmlint.knowledge.error import Key, KnowledgeError, dotted, locate, suggest
+
+E = TypeVar("E", bound=Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A TOML file: its text and the name that messages show."""
+
+    text: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One value of a document. All reading methods raise KnowledgeError."""
+
+    document: Document
+    key: Key
+    value: object
+
+    def fail(self, message: str, *more: str | int) -> NoReturn:
+        key = (*self.key, *more)
+        line = locate(self.document.text, key)
+        raise KnowledgeError(self.document.path, line, dotted(key), message)
+
+    def table(self, allowed: Iterable[str] | None = None) -> dict[str, Reader]:
+        """The value as a table; ``allowed`` are its keys, None for any."""
+        if not isinstance(self.value, dict):
+            self.fail("must be a table")
+        names = None if allowed is None else frozenset(allowed)
+        readers: dict[str, Reader] = {}
+        for name, value in self.value.items():
+            if names is not None and name not in names:
+                self.fail(f"unknown key '{name}'{suggest(name, names)}", name)
+            readers[name] = Reader(self.document, (*self.key, name), value)
+        return readers
+
+    def rows(self) -> Iterator[Reader]:
+        """The value as an array of tables; a single table is an array of one."""
+        if isinstance(self.value, dict):
+            yield self
+            return
+        if not isinstance(self.value, list):
+            self.fail("must be an array of tables")
+        for index, value in enumerate(self.value):
+            yield Reader(self.document, (*self.key, index), value)
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            self.fail("must be a string")
+        return self.value
+
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.fail("must be true or false")
+        return self.value
+
+    def number(self, low: int = 0) -> int:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < low:
+            self.fail(f"must be a number, {low} or more")
+        return self.value
+
+    def numbers(self, low: int = 0) -> tuple[int, ...]:
+        if not isinstance(self.value, list):
+            self.fail("must be an array of numbers")
+        return tuple(
+            Reader(self.document, (*self.key, index), value).number(low)
+            for index, value in enumerate(self.value)
+        )
+
+    def words(self) -> tuple[str, ...]:
+        """Names: an array of strings, or one string with blanks between them."""
+        if isinstance(self.value, str):
+            return tuple(self.value.split())
+        if not isinstance(self.value, list):
+            self.fail("must be a string of names or an array of strings")
+        return tuple(
+            word
+            for index, value in enumerate(self.value)
+            for word in Reader(self.document, (*self.key, index), value).text().split()
+        )
+
+    def choice(self, kind: type[E]) -> E:
+        """One of an Enum's values."""
+        word = self.text()
+        values = {member.value: member for member in kind}
+        if word not in values:
+            self.fail(f"'{word}' is not one of {', '.join(values)}{suggest(word, values)}")
+        return values[word]
+
+
+def parse(document: Document) -> Reader:
+    """The document's top table. Raises KnowledgeError for text that isn't TOML."""
+    try:
+        return Reader(document, (), tomllib.loads(document.text))
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        line = 0
+        if "(at line " in message:
+            line = int(message.split("(at line ")[1].split(",")[0])
+        elif "at end of document" in message:
+            line = document.text.count("\n") + 1
+        raise KnowledgeError(document.path, line, "", f"not valid TOML: {message}") from error
