@@ -173,11 +173,11 @@ def explain(rule: str | None, markdown: bool) -> None:
     from kvmlint.report import rules as pages
 
     infos = tuple(r.info() for r in _catalogue())
-    if rule is None:
+    if not rule:
         text = pages.markdown(infos) if markdown else pages.table(infos)
     else:
-        (known,) = _ids("RULE", (rule,), infos) or ("",)
-        text = "".join(pages.page(info) for info in infos if info.id == known)
+        wanted = _ids("explain", (rule,), infos)
+        text = "\n".join(pages.page(info) for info in infos if info.id in wanted)
     _write(text, None, CLEAN)
 
 
@@ -290,7 +290,7 @@ def _told_to_the_user() -> Iterator[None]:
     except (KnowledgeError, SourceError, LookupError) as error:
         # str() of a KeyError is the repr of its message.
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        raise click.UsageError(safe(text)) from error
+        raise click.ClickException(safe(text)) from error
 
 
 def _style(color: str, output: str | None, notifications: bool) -> Style:
@@ -310,9 +310,8 @@ def _write(text: str, output: str | None, code: int) -> None:
         try:
             Path(output).write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
-            raise click.UsageError(
-                f"{safe(output)}: {(error.strerror or 'error').lower()}"
-            ) from None
+            why = (error.strerror or "can't be written").lower()
+            raise click.ClickException(f"{safe(output)}: {why}") from None
         return
     encoding = sys.stdout.encoding or "utf-8"
     try:
