@@ -23,6 +23,7 @@ ROOMS = (
     ("explore",),
     ("contract",),
     ("program",),
+    ("narrate",),
     ("rule",),
     ("triage",),
     ("report",),

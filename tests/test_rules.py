@@ -50,7 +50,7 @@ def test_every_rule_file_is_in_the_catalogue() -> None:
 
 
 @each_rule
-def test_rule_is_documented(rule: type[RuleClass]) -> None:
+def test_rule_is_documented(rule: RuleClass) -> None:
     info = rule.info()
     assert rule.__module__ == f"kvmlint_rules.{info.id.replace('-', '_')}"
     assert 0 < len(info.summary) <= 100
@@ -62,7 +62,7 @@ def test_rule_is_documented(rule: type[RuleClass]) -> None:
 
 
 @each_rule
-def test_rule_has_good_and_bad_fixtures(rule: type[RuleClass]) -> None:
+def test_rule_has_good_and_bad_fixtures(rule: RuleClass) -> None:
     id_ = rule.info().id
     names: set[str] = set()
     found: set[str] = set()
