@@ -29,7 +29,7 @@ $(VENV)/.ready: pyproject.toml
 	echo "setting up $(VENV) with $$($$python --version) ..."; \
 	rm -rf $(VENV); \
 	$$python -m venv $(VENV) || { echo "make: no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --root-user-action=ignore -e '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --root-user-action=ignore -e '.[dev]'
 	@touch $@
 
 # --- show -----------------------------------------------------------------------------------------
@@ -86,9 +86,10 @@ else ifndef KERNEL
 endif
 
 .PHONY: test-kernel
-test-kernel: $(VENV)/.ready ## the tests that read a real kernel tree (after make kernel)
+test-kernel: ## the tests that read a real kernel tree (after make kernel)
 	@if [ ! -d "$(TREE_6_12)/arch/arm64/kvm" ]; then \
 	    echo "make: no Linux 6.12 in $(TREE_6_12); run 'make kernel' first, or give KERNEL=dir" >&2; exit 1; fi
+	@$(MAKE) $(VENV)/.ready
 	@export KVMLINT_KERNEL_6_12="$(TREE_6_12)"; \
 	if [ -d "$(TREE_6_1)/arch/arm64/kvm" ]; then export KVMLINT_KERNEL_6_1="$(TREE_6_1)"; \
 	else echo "make: no Linux 6.1 in $(TREE_6_1): its tests are skipped"; fi; \

@@ -28,6 +28,7 @@ ROOMS = (
     ("triage",),
     ("report",),
     ("runner", "cache", "config", "dump", "testing"),
+    ("console",),
     ("cli",),
     ("__main__",),
 )
@@ -46,7 +47,7 @@ LIBRARIES = {
     "tree_sitter_c": {"syntax"},
     "networkx": {"cfg", "explore", "contract", "program", "dump"},
     "sarif_om": {"report"},
-    "click": {"cli"},
+    "click": {"cli", "console"},
     "multiprocessing": {"runner"},
     "concurrent": {"runner"},
     "tomllib": {"knowledge"},

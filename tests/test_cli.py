@@ -120,6 +120,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     runner = ModuleType("kvmlint.runner")
     vars(runner).update(Options=Options, check=engine.check)
     monkeypatch.setitem(sys.modules, "kvmlint.runner", runner)
+    monkeypatch.setattr("kvmlint.runner", runner, raising=False)
     monkeypatch.setattr(cli, "_catalogue", lambda: (Rollback, Ignored))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -221,7 +222,10 @@ def test_output_file(run: Run, engine: Engine, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text(encoding="utf-8") == TERSE
     engine.result = Result()
     assert run("-o", "out", "a.c") == (0, "", "")
+    engine.result = ONE
+    assert run("--format=terse", "-o", "-", "a.c") == (1, TERSE, "")
     assert (tmp_path / "out").read_bytes() == b""
+    assert not (tmp_path / "-").exists()
 
 
 def test_output_that_cant_be_written(run: Run, engine: Engine) -> None:
@@ -396,7 +400,7 @@ def test_dump(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
     def dump_cfg(path: str, function: str, tree: str | None, dot: bool) -> str:
         if function == "gone":
-            raise LookupError("no function 'gone' in a.c")
+            raise SourceError("has no function 'gone'")
         return f"cfg {path} {function} {tree} {dot}\n"
 
     def dump_paths(path: str, function: str, tree: str | None) -> str:
@@ -409,8 +413,8 @@ def test_dump(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert run("dump", "cfg", "--format", "dot", "--tree", ".", "a.c", "f")[1] == (
         "cfg a.c f . True\n"
     )
-    assert run("dump", "cfg", "a.c", "gone") == (2, "", "Error: no function 'gone' in a.c\n")
-    assert run("dump", "paths", "a.c", "f") == (2, "", "Error: is binary\n")
+    assert run("dump", "cfg", "a.c", "gone") == (2, "", "Error: a.c: has no function 'gone'\n")
+    assert run("dump", "paths", "a.c", "f") == (2, "", "Error: a.c: is binary\n")
 
 
 def test_version(run: Run) -> None:
@@ -461,7 +465,7 @@ def test_module_runs() -> None:
     assert (done.returncode, done.stdout) == (0, f"kvmlint {__version__}\n".encode())
 
 
-WRITE = "from kvmlint.cli import _write; _write({text!r} * {times}, None, 1); print('end')"
+WRITE = "from kvmlint.console import write; write({text!r} * {times}, None, 1); print('end')"
 
 
 def test_a_terminal_without_utf_8() -> None:
@@ -472,7 +476,7 @@ def test_a_terminal_without_utf_8() -> None:
 def test_a_reader_that_goes_away() -> None:
     read, write = os.pipe()
     os.close(read)
-    code = "from kvmlint.cli import _write; _write('text', None, 1)"
+    code = "from kvmlint.console import write; write('text', None, 1)"
     try:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kvmlint_rules import RULES
 
 from kvmlint.report.rules import with_table
 from kvmlint.rule import RuleClass
 from kvmlint.testing import Fixture, expectations, fixtures, functions, misnamed, run
+from kvmlint_rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "fixtures"

@@ -7,8 +7,6 @@ imported up here: ``--help`` and ``explain`` must not pay for parser, graph or S
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -18,43 +16,17 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec
 import click
 
 from kvmlint import __version__
+from kvmlint.console import CLEAN, FAILED, FINDINGS, Commands, read_stdin, run, style_for, write
 from kvmlint.diagnostic import Precision, RuleInfo, Severity
-from kvmlint.report import FORMATS, Report, Style, render
+from kvmlint.report import FORMATS, Report, render
 from kvmlint.report.safe import safe
-from kvmlint.source import MAX_BYTES, SourceError
+from kvmlint.source import SourceError
 
 if TYPE_CHECKING:
     from kvmlint.config import Config
     from kvmlint.rule import RuleClass
 
-CLEAN, FINDINGS, FAILED, INTERRUPTED = 0, 1, 2, 130
-PLAIN_WIDTH = 100
-"""Width of a text report that goes to a file or a pipe, in cells."""
-
 P = ParamSpec("P")
-
-
-class _Commands(click.Group):
-    """A group whose default command is ``check``: ``kvmlint PATH`` is ``kvmlint check PATH``.
-
-    A file that has a command's name is written ``./explain``.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {"--help", "-h", "--version"}
-        if args and args[0] not in self.commands and args[0] not in own:
-            args = ["check", *args]
-        return super().parse_args(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options of ``check`` too: they are what ``kvmlint PATH`` takes."""
-        check = self.commands["check"]
-        records = [param.get_help_record(ctx) for param in check.get_params(ctx)]
-        with formatter.section("Options of check"):
-            formatter.write_dl(
-                [r for r in records if r and r[0].startswith("-") and "--help" not in r[0]]
-            )
-        super().format_options(ctx, formatter)
 
 
 def _choice(kind: type[Enum]) -> click.Choice[str]:
@@ -70,7 +42,7 @@ _TREE = click.option(
 
 
 @click.group(
-    cls=_Commands,
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     subcommand_metavar="PATH... | COMMAND",
 )
@@ -97,10 +69,14 @@ def app() -> None:
 @click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Print to FILE."
 )
-@click.option("--select", multiple=True, metavar="RULE,...", help="Only these.")
-@click.option("--ignore", multiple=True, metavar="RULE,...", help="Not these.")
-@click.option("--min-level", type=_choice(Severity), help="Default: warning.")
-@click.option("--min-precision", type=_choice(Precision), help="Default: medium.")
+@click.option("--select", multiple=True, metavar="RULE,...", help="Only these rules.")
+@click.option("--ignore", multiple=True, metavar="RULE,...", help="Not these rules.")
+@click.option(
+    "--min-level", type=_choice(Severity), help="Hide findings below it. Default: warning."
+)
+@click.option(
+    "--min-precision", type=_choice(Precision), help="Hide less sure findings. Default: medium."
+)
 @click.option(
     "-j",
     "--jobs",
@@ -111,7 +87,12 @@ def app() -> None:
     help="Processes; 0: one a CPU.",
 )
 @click.option("--statistics", is_flag=True, help="Print counts and times on standard error.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="auto: on a terminal, unless NO_COLOR is set.",
+)
 @click.option("--stdin-filename", metavar="PATH", help="What - should be called.")
 @click.option("--show-notifications", is_flag=True, help="Print also what was not analysed.")
 def check(
@@ -130,16 +111,16 @@ def check(
     show_notifications: bool,
 ) -> None:
     """Report findings in PATHs (the default command)."""
-    from kvmlint.runner import Options
-    from kvmlint.runner import check as run
+    from kvmlint import runner
 
-    stdin = _read_stdin(paths, stdin_filename)
+    output = None if output == "-" else output
+    stdin = read_stdin(paths, stdin_filename)
     rules = _catalogue()
     infos = tuple(rule.info() for rule in rules)
     named = [path for path in paths if path != "-"]
-    with _told_to_the_user():
+    with _mended_by_the_user():
         config = _config(tree or (named[0] if named else "."))
-        options = Options(
+        options = runner.Options(
             tree=tree,
             select=_ids("--select", select, infos) or _ids(config.path, config.select, infos),
             ignore=_ids("--ignore", ignore, infos) or _ids(config.path, config.ignore, infos),
@@ -151,12 +132,12 @@ def check(
             ),
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
-        result = run(named, options, rules, stdin)
+        result = runner.check(named, options, rules, stdin)
     report = Report(result.diagnostics, result.notifications, infos, result.root, __version__)
-    style = _style(color, output, show_notifications)
+    style = style_for(color, output, show_notifications)
     failed = [notification for notification in result.notifications if notification.failed]
     code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
-    _write(render(form, report, style), output, code)
+    write(render(form, report, style), output, code)
     for notification in failed:
         click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
     if statistics:
@@ -178,7 +159,7 @@ def explain(rule: str | None, markdown: bool) -> None:
     else:
         wanted = _ids("explain", (rule,), infos)
         text = "\n".join(pages.page(info) for info in infos if info.id in wanted)
-    _write(text, None, CLEAN)
+    write(text, None, CLEAN)
 
 
 @app.group()
@@ -207,9 +188,9 @@ def dump_cfg(file: str, function: str, tree: str | None, form: str) -> None:
     """The control-flow graph of FUNCTION in FILE."""
     from kvmlint import dump as engine
 
-    with _told_to_the_user():
+    with _mended_by_the_user(file):
         text = engine.dump_cfg(file, function, tree, dot=form == "dot")
-    _write(text, None, CLEAN)
+    write(text, None, CLEAN)
 
 
 @dump.command("paths")
@@ -220,29 +201,28 @@ def dump_paths(file: str, function: str, tree: str | None, form: str) -> None:
     from kvmlint import dump as engine
 
     del form  # one so far; there so that both dumps are called alike
-    with _told_to_the_user():
+    with _mended_by_the_user(file):
         text = engine.dump_paths(file, function, tree)
-    _write(text, None, CLEAN)
+    write(text, None, CLEAN)
 
 
 def main() -> NoReturn:
-    """Entry point. click's own would give exit status 1, 'findings', to some failures."""
-    code: object
+    """Entry point of the ``kvmlint`` command."""
+    run(app)
+
+
+@contextmanager
+def _mended_by_the_user(file: str = "") -> Iterator[None]:
+    """Errors that are the user's to mend become one line and exit status 2; ``file`` is the one
+    that a SourceError is about."""
+    from kvmlint.knowledge.error import KnowledgeError
+
     try:
-        code = app.main(prog_name="kvmlint", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = FAILED
-    except (click.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except Exception as error:
-        if os.environ.get("KVMLINT_DEBUG"):
-            raise
-        name, text = type(error).__name__, " ".join(str(error).split())
-        click.echo(f"kvmlint: internal error: {name}: {safe(text)}", err=True)
-        click.echo("kvmlint: please report it; KVMLINT_DEBUG=1 shows where", err=True)
-        code = FAILED
-    sys.exit(code if isinstance(code, int) else CLEAN)
+        yield
+    except KnowledgeError as error:
+        raise click.ClickException(safe(str(error))) from error
+    except SourceError as error:
+        raise click.ClickException(safe(f"{file}: {error}" if file else str(error))) from error
 
 
 def _catalogue() -> tuple[RuleClass, ...]:
@@ -270,58 +250,6 @@ def _config(start: str) -> Config:
 
     file = config.find(Path(start))
     return config.load(file) if file else config.Config()
-
-
-def _read_stdin(paths: Sequence[str], name: str | None) -> tuple[str, bytes] | None:
-    if "-" not in paths:
-        if name is not None:
-            raise click.UsageError("--stdin-filename needs - among the paths")
-        return None
-    return (name or "<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1))
-
-
-@contextmanager
-def _told_to_the_user() -> Iterator[None]:
-    """Errors that are the user's to mend become one line and exit status 2."""
-    from kvmlint.knowledge.error import KnowledgeError
-
-    try:
-        yield
-    except (KnowledgeError, SourceError, LookupError) as error:
-        # str() of a KeyError is the repr of its message.
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        raise click.ClickException(safe(text)) from error
-
-
-def _style(color: str, output: str | None, notifications: bool) -> Style:
-    """What a terminal can take. https://no-color.org: an explicit option wins over NO_COLOR."""
-    terminal = output is None and sys.stdout.isatty()
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
-    return Style(
-        color=color == "always" or (color == "auto" and terminal and not plain),
-        width=max(shutil.get_terminal_size().columns, 60) if terminal else PLAIN_WIDTH,
-        notifications=notifications,
-    )
-
-
-def _write(text: str, output: str | None, code: int) -> None:
-    """``text`` to the file, or to standard output; a reader that went away is no error of ours."""
-    if output is not None:
-        try:
-            Path(output).write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            why = (error.strerror or "can't be written").lower()
-            raise click.ClickException(f"{safe(output)}: {why}") from None
-        return
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        # Not every terminal speaks UTF-8, and no report is worth a traceback.
-        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at exit: let it have somewhere to write to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(code)
 
 
 def write_rule_table(path: str) -> None:
