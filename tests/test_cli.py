@@ -16,7 +16,9 @@ import pytest
 
 from kvmlint import __version__, cli
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, RuleInfo, Severity
-from kvmlint.source import SourceError, Span
+from kvmlint.knowledge import Knowledge
+from kvmlint.knowledge.model import Role
+from kvmlint.source import MAX_BYTES, SourceError, Span
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,6 +54,7 @@ class Engine:
     paths: list[str] = field(default_factory=list)
     options: Options | None = None
     stdin: tuple[str, bytes] | None = None
+    knowledge: Knowledge | None = None
 
     def check(
         self,
@@ -59,10 +62,12 @@ class Engine:
         options: Options,
         rules: Sequence[object],
         stdin: tuple[str, bytes] | None = None,
+        knowledge: Knowledge | None = None,
     ) -> Result:
         if self.error is not None:
             raise self.error
         self.paths, self.options, self.stdin = list(paths), options, stdin
+        self.knowledge = knowledge
         return self.result
 
 
@@ -197,6 +202,16 @@ def test_stdin_without_a_name(run: Run, engine: Engine, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "stdin", Stdin)
     assert run("-")[0] == 0
     assert engine.stdin == ("<stdin>", b"")
+
+
+def test_stdin_has_a_limit(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b" " * (MAX_BYTES + 5))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    code, out, err = run("-")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: standard input is too large")
 
 
 # --- what comes out -------------------------------------------------------------------------------
@@ -355,14 +370,26 @@ def test_settings_from_a_file_above_the_path(run: Run, engine: Engine, tmp_path:
         Severity.NOTE,
         Precision.LOW,
     )
+    assert engine.knowledge is not None
     run("--select", "ignored-return", "--min-level", "error", "sub")
     assert engine.options.select == {"ignored-return"}
     assert engine.options.min_level is Severity.ERROR
 
 
+def test_tables_are_extended(run: Run, engine: Engine, tmp_path: Path) -> None:
+    run("a.c")
+    plain = engine.knowledge
+    (tmp_path / ".kvmlint.toml").write_text('[knowledge.roles]\nneutral = ["my_own_trace"]\n')
+    assert run("a.c") == (0, "", "")
+    assert plain is None
+    assert engine.knowledge is not None
+    assert engine.knowledge.role("my_own_trace") is Role.NEUTRAL
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[knowledge.rolls]\n", ".kvmlint.toml:1: knowledge.rolls: unknown key 'rolls'"),
         ("[check\n", ".kvmlint.toml:1: not valid TOML"),
         ("[chekc]\n", "unknown key 'chekc'; did you mean 'check'?"),
         ('[check]\nmin-level = "fatal"\n', ".kvmlint.toml:2: check.min-level: 'fatal' is not one"),

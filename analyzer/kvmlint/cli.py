@@ -24,6 +24,7 @@ from kvmlint.source import SourceError
 
 if TYPE_CHECKING:
     from kvmlint.config import Config
+    from kvmlint.knowledge import Knowledge
     from kvmlint.rule import RuleClass
 
 P = ParamSpec("P")
@@ -132,7 +133,7 @@ def check(
             ),
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
-        result = runner.check(named, options, rules, stdin)
+        result = runner.check(named, options, rules, stdin, _knowledge(config))
     report = Report(result.diagnostics, result.notifications, infos, result.root, __version__)
     style = style_for(color, output, show_notifications)
     failed = [notification for notification in result.notifications if notification.failed]
@@ -250,6 +251,13 @@ def _config(start: str) -> Config:
 
     file = config.find(Path(start))
     return config.load(file) if file else config.Config()
+
+
+def _knowledge(config: Config) -> Knowledge | None:
+    """The tables with the project's additions; None: those that come with kvmlint."""
+    from kvmlint.knowledge import builtin, extend
+
+    return extend(builtin(), config.text, config.path) if config.text else None
 
 
 def write_rule_table(path: str) -> None:

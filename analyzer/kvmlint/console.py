@@ -66,12 +66,15 @@ def run(app: click.Group) -> NoReturn:
 
 
 def read_stdin(paths: Sequence[str], name: str | None) -> tuple[str, bytes] | None:
-    """What ``-`` among the paths stands for: its name and its bytes, at most MAX_BYTES + 1."""
+    """What ``-`` among the paths stands for: its name and its bytes."""
     if "-" not in paths:
         if name is not None:
             raise click.UsageError("--stdin-filename needs - among the paths")
         return None
-    return (name or "<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1))
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise click.ClickException(f"standard input is too large (the limit is {MAX_BYTES} bytes)")
+    return (name or "<stdin>", data)
 
 
 def style_for(color: str, output: str | None, notifications: bool) -> Style:
