@@ -1,0 +1,1 @@
+"""The EL2 side: what each hypercall's handler can give back to the host."""

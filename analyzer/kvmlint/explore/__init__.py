@@ -1,0 +1,1 @@
+"""Symbolic walk over one function: every distinguishable path, with what it did to host state."""

@@ -1,0 +1,337 @@
+"""Calls: which of hypercall, table effect, role, summary or unknown a call is, and what it does."""
+
+from __future__ import annotations
+
+from kvmlint.cfg.graph import Cfg
+from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp
+from kvmlint.explore.apply import apply_summary
+from kvmlint.explore.effects import Ledger, make, new_effect, undo
+from kvmlint.explore.evaluate import Evaluator
+from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
+from kvmlint.explore.hypercalls import hypercall, reclaimed_families
+from kvmlint.explore.oracle import Oracle, World
+from kvmlint.explore.roles import call_with_role, statuses
+from kvmlint.explore.state import (
+    MARK_PASSED,
+    EffectKind,
+    State,
+)
+from kvmlint.explore.values import (
+    Compute,
+    Load,
+    Pool,
+    Value,
+    Var,
+    number_of,
+    root_of,
+)
+from kvmlint.knowledge import Knowledge
+from kvmlint.knowledge.model import Does, EffectRow, Holds, Operand, Role
+from kvmlint.syntax.ast import Expr, Name, Number
+
+_OUTCOMES = {
+    Holds.NONNULL: (POSITIVE, ZERO),
+    Holds.NULL: (ZERO, POSITIVE),
+    Holds.VALID: (POSITIVE, NEGATIVE),
+    Holds.ZERO: (ZERO, NEGATIVE),
+    Holds.NONNEGATIVE: (ZERO | POSITIVE, NEGATIVE),
+    Holds.POSITIVE: (POSITIVE, NEGATIVE | ZERO),
+}
+
+
+class Calls:
+    """Executes calls for one exploration."""
+
+    def __init__(
+        self,
+        cfg: Cfg,
+        pool: Pool,
+        knowledge: Knowledge,
+        oracle: Oracle,
+        world: World,
+        evaluator: Evaluator,
+        ledger: Ledger,
+    ) -> None:
+        self.cfg = cfg
+        self.pool = pool
+        self.knowledge = knowledge
+        self.oracle = oracle
+        self.world = world
+        self.eval = evaluator
+        self.ledger = ledger
+        self.wrappers = frozenset(
+            entry.wrapper for entry in knowledge.tables.entries if entry.wrapper
+        )
+        self.called = frozenset(
+            op.func.name
+            for op in ledger.ops
+            if isinstance(op, CallOp) and isinstance(op.func, Name)
+        )
+
+    # --- dispatch --------------------------------------------------------------------------------
+
+    def call(self, state: State, op: CallOp, site: int) -> list[State]:
+        """The states after a call; none when it doesn't return."""
+        name = self.callee(state, op.func)
+        if not name:
+            return self.unknown(state, op, site, "")
+        if self.world is World.HOST:
+            entry = self.oracle.entry(name)
+            if entry is not None:
+                return hypercall(self, state, op, site, entry)
+            if name in self.wrappers:
+                return call_with_role(self, Role.PURE, state, op, site, name)
+        if self.knowledge.predicate(name) is not None and not op.args:
+            return call_with_role(self, Role.PURE, state, op, site, name)
+        rows = self.knowledge.effects(name)
+        if rows:
+            return self.rows(state, op, site, rows)
+        summary = None
+        role = self.knowledge.role(name)
+        if role is None or role is Role.NEUTRAL or role is Role.PURE:
+            summary = self.oracle.summary(name)
+        if summary is not None:
+            return apply_summary(self, state, op, site, summary)
+        if role is not None:
+            return call_with_role(self, role, state, op, site, name)
+        return self.unknown(state, op, site, name)
+
+    def undone_families(self, op: CallOp) -> frozenset[str]:
+        """Families of which a call undoes something, whatever its arguments."""
+        name = op.func.name if isinstance(op.func, Name) else ""
+        if not name or self.world is World.EL2:
+            return frozenset()
+        entry = self.oracle.entry(name)
+        if entry is not None:
+            which = op.args[entry.function - 1] if len(op.args) >= entry.function else None
+            if isinstance(which, Name):
+                return frozenset(reclaimed_families(self, entry.prefix + which.name))
+            return frozenset()
+        rows = self.knowledge.effects(name)
+        if rows:
+            return frozenset(row.family for row in rows if row.does is Does.UNDO)
+        summary = self.oracle.summary(name) if self.knowledge.role(name) is None else None
+        return frozenset(e.family for e in summary.undoes) if summary else frozenset()
+
+    def callee(self, state: State, func: Expr) -> str:
+        """Name of the function called; '' when it is called through a pointer."""
+        if isinstance(func, Name):
+            if not self.eval.is_local(func.name):
+                return func.name
+            value = self.eval.value(state, func)
+            if isinstance(value, Load) and isinstance(value.place, Var) and not value.place.local:
+                return value.place.name
+        return ""
+
+    def assign(self, state: State, op: CallOp, value: Value) -> State:
+        """Store a call's result where the operation wants it."""
+        if op.target:
+            state.env[self.pool.var(op.target, True)] = value
+        return state
+
+    def argument(self, state: State, op: CallOp, index: int) -> Value:
+        """The value of the 1-based argument; unknown when there are fewer."""
+        if 1 <= index <= len(op.args):
+            return self.eval.value(state, op.args[index - 1])
+        return self.pool.result("unknown", -2)
+
+    def arguments(self, state: State, op: CallOp) -> tuple[Value, ...]:
+        """All argument values."""
+        return tuple(self.eval.value(state, arg) for arg in op.args)
+
+    # --- table effects ---------------------------------------------------------------------------
+
+    def rows(self, state: State, op: CallOp, site: int, rows: tuple[EffectRow, ...]) -> list[State]:
+        """A call with rows in the effect tables."""
+        args = self.arguments(state, op)
+        fresh = self.pool.result("fresh", site)
+        conditional = next((r for r in rows if r.holds is not Holds.ALWAYS), None)
+        if conditional is None or self._null_undo(op, conditional):
+            returned = fresh if rows[0].resource.index == 0 else self.pool.result("unknown", site)
+            for row in rows:
+                self._effect(state, op, site, row, args, returned)
+            return [self.assign(state, op, returned)]
+        yes, no = _OUTCOMES[conditional.holds]
+        makes_value = any(row.resource.index == 0 and not row.resource.pointee for row in rows)
+        returned = fresh if makes_value else self.pool.result("unknown", site)
+        good = state.copy()
+        if yes == ZERO:
+            self.assign(good, op, self.pool.zero)
+        else:
+            self.assign(good, op, returned)
+            self.eval.set_signs(good, returned, yes)
+        for row in rows:
+            self._effect(good, op, site, row, args, returned)
+        if op.discarded:
+            return [good]
+        bad = state
+        failed = self.pool.zero if no == ZERO else self.pool.result("unknown", site)
+        self.assign(bad, op, failed)
+        if no != ZERO:
+            self.eval.set_signs(bad, failed, no)
+        return [good, bad]
+
+    def _null_undo(self, op: CallOp, row: EffectRow) -> bool:
+        index = row.null_undoes
+        return bool(index) and index <= len(op.args) and _is_null(op.args[index - 1])
+
+    def _effect(
+        self,
+        state: State,
+        op: CallOp,
+        site: int,
+        row: EffectRow,
+        args: tuple[Value, ...],
+        returned: Value,
+    ) -> None:
+        does = row.does
+        if self._null_undo(op, row):
+            does = Does.UNDO
+        if row.direction:
+            arg = op.args[row.direction - 1] if row.direction <= len(op.args) else None
+            number = number_of(self.eval.value(state, arg)) if arg is not None else None
+            if number is None:
+                return  # direction decided at run time: neutral
+            does = Does.MAKE if number else Does.UNDO
+        resource = self._operand(state, site, row.resource, args, returned, does)
+        if resource is None or self._is_null(state, resource):
+            return
+        container = None
+        if row.container is not None:
+            container = self._operand(state, site, row.container, args, returned, does)
+        record = None
+        if row.record is not None:
+            record = self._operand(state, site, row.record, args, returned, does)
+        kind = EffectKind(row.kind.value)
+        effect = new_effect(kind, row.family, does is Does.MAKE, resource, site, container, record)
+        if does is Does.MAKE:
+            self.ledger.rows[site, row.family] = row
+            make(state, effect)
+        else:
+            self.ledger.rows.setdefault((site, row.family), row)
+            undo(self.ledger, state, effect, site)
+
+    def _operand(
+        self,
+        state: State,
+        site: int,
+        operand: Operand,
+        args: tuple[Value, ...],
+        returned: Value,
+        does: Does,
+    ) -> Value | None:
+        if operand.index == -1:
+            return self.pool.pure("nothing", ())
+        if operand.index == 0:
+            return returned
+        if operand.index > len(args):
+            return None
+        value = args[operand.index - 1]
+        if operand.pointee:
+            if does is Does.MAKE:
+                fresh = self.pool.result("fresh", site)
+                self.eval.write(state, value, fresh)
+                return fresh
+            return self.eval.read(state, value)
+        return value
+
+    def _is_null(self, state: State, value: Value) -> bool:
+        if number_of(value) == 0 and not isinstance(value, Compute):
+            return True
+        fact = state.facts.get(value)
+        return fact is not None and fact.signs == ZERO
+
+    def undo_by_name(self, state: State, name: str, args: tuple[Expr, ...], site: int) -> bool:
+        """Run an undoing function on expressions (scope exits); False when it isn't in a table."""
+        rows = self.knowledge.effects(name)
+        if not rows:
+            return False
+        op = CallOp(0, 0, "", Name(0, 0, name), args, "bare")
+        values = self.arguments(state, op)
+        for row in rows:
+            self._effect(state, op, site, row, values, self.pool.result("unknown", site))
+        return True
+
+    def guard(self, state: State, op: GuardOp, site: int) -> list[State]:
+        """``guard(kind)(x)`` begins or ends."""
+        row = self.knowledge.guard(op.kind)
+        if row is not None:
+            self.undo_by_name(state, row.lock if op.enter else row.unlock, op.args, site)
+        return [state]
+
+    def cleanup(self, state: State, op: CleanupOp, site: int) -> list[State]:
+        """A ``__free`` variable leaves its scope."""
+        value = self.eval.value(state, op.variable)
+        if self._is_null(state, value):
+            return [state]
+        name = self.knowledge.cleanup(op.function)
+        if not self.undo_by_name(state, name, (op.variable,), site):
+            # A DEFINE_FREE that we don't know: it gives back what the variable holds.
+            gone = frozenset(e for e in state.effects if e.building and e.resource is value)
+            for effect in gone:
+                self.ledger.undone.setdefault((effect.site, effect.family), set()).add(site)
+            state.effects = state.effects - gone
+        return [state]
+
+    # --- the rest --------------------------------------------------------------------------------
+
+    def unknown(self, state: State, op: CallOp, site: int, name: str) -> list[State]:
+        """A call of a function without known body ('' when it is called through a pointer)."""
+        args = self.arguments(state, op)
+        for arg in args:
+            for status in statuses(state, arg):
+                state.mark(MARK_PASSED, status.site, status.key)
+        self._pairs(state, name, args, site)
+        self.clobber(state, args, site)
+        return [self.assign(state, op, self.pool.result("unknown", site, args))]
+
+    def clobber(self, state: State, args: tuple[Value, ...], site: int) -> None:
+        """What a callee without known body may have written through its arguments; resources
+        that it was given may have been kept by it."""
+        for index, arg in enumerate(args):
+            if number_of(arg) is None:
+                self.eval.havoc(
+                    state, _variable_of(arg), self.pool.result("unknown", site, (), index + 1)
+                )
+        state.effects = frozenset(
+            effect._replace(weak=True)
+            if effect.building
+            and effect.kind is EffectKind.MEMORY
+            and effect.handed == ""
+            and any(root_of(arg) is effect.resource for arg in args)
+            else effect
+            for effect in state.effects
+        )
+
+    def _pairs(self, state: State, name: str, args: tuple[Value, ...], site: int) -> None:
+        """``x_init(obj)`` where the function being explored also calls ``x_destroy``."""
+        if not name or not args or number_of(args[0]) is not None:
+            return
+        for inverse in self.knowledge.inverse_names(name):
+            if inverse in self.called:
+                make(
+                    state,
+                    new_effect(EffectKind.PAIR, f"pair:{inverse}", True, args[0], site, weak=True),
+                )
+                return
+        family = f"pair:{name}"
+        if any(e.family == family for e in state.effects):
+            undo(
+                self.ledger,
+                state,
+                new_effect(EffectKind.PAIR, family, False, args[0], site, weak=True),
+                site,
+                destroys=False,
+            )
+
+
+def _variable_of(arg: Value) -> Value:
+    """The variable whose address an argument is, or the object it points to."""
+    root = root_of(arg)
+    return root if isinstance(root, Var) else arg
+
+
+def _is_null(expr: Expr) -> bool:
+    return (isinstance(expr, Name) and expr.name == "NULL") or (
+        isinstance(expr, Number) and expr.value == 0
+    )

@@ -1,0 +1,317 @@
+"""The worklist: every distinguishable path of one function, within a budget."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from kvmlint.cfg.graph import Cfg
+from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, StoreOp, Test
+from kvmlint.explore.calls import Calls
+from kvmlint.explore.effects import Ledger, make, new_effect, undo
+from kvmlint.explore.evaluate import Evaluator
+from kvmlint.explore.facts import NEGATIVE, NONZERO, ZERO
+from kvmlint.explore.oracle import ExitKind, Oracle, World
+from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
+from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, number_of
+from kvmlint.knowledge import Knowledge
+from kvmlint.syntax.ast import Field, Name
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one exploration may cost: block visits, and values interned."""
+
+    visits: int = 20_000
+    values: int = 60_000
+
+
+class OverBudgetError(Exception):
+    """A function's exploration was given up; ``str()`` says which limit was hit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One way the function returned: the state there, how, what, and the blocks passed."""
+
+    kind: ExitKind
+    value: Value | None
+    state: State
+    trail: tuple[int, ...]
+    site: int
+
+
+@dataclass(slots=True)
+class Exploration:
+    """All paths of one function in one world, and what was gathered on the way."""
+
+    cfg: Cfg
+    world: World
+    pool: Pool
+    evaluator: Evaluator
+    ledger: Ledger
+    exits: tuple[Exit, ...] = ()
+    visits: int = 0
+    _nodes: list[tuple[int, int]] = field(default_factory=list)
+
+
+class _Engine:
+    def __init__(
+        self,
+        cfg: Cfg,
+        knowledge: Knowledge,
+        oracle: Oracle,
+        world: World,
+        budget: Budget,
+        errno_origin: str,
+    ) -> None:
+        self.cfg = cfg
+        self.pool = Pool()
+        self.knowledge = knowledge
+        self.world = world
+        self.budget = budget
+        self.evaluator = Evaluator(cfg, self.pool, knowledge, errno_origin)
+        self.ledger = Ledger(cfg)
+        self.calls = Calls(cfg, self.pool, knowledge, oracle, world, self.evaluator, self.ledger)
+        self.nodes: list[tuple[int, int]] = []
+        self.exits: dict[Frozen, Exit] = {}
+        self.looping = [bool(loops) for loops in self.ledger.loops]
+        self.unwinds = {loop.head: self._unwound_by(loop.body) for loop in cfg.loops}
+        self.bodies = {loop.head: loop.body for loop in cfg.loops}
+
+    def run(self) -> Exploration:
+        seen: set[tuple[int, Frozen]] = set()
+        heap: list[tuple[int, int, int, State]] = []
+        order = self.cfg.order
+        counter = 0
+        start = State()
+        self.nodes.append((self.cfg.entry, -1))
+        heapq.heappush(heap, (order[self.cfg.entry], counter, 0, start))
+        visits = 0
+        while heap:
+            _, _, node, state = heapq.heappop(heap)
+            block = self.nodes[node][0]
+            visits += 1
+            if visits > self.budget.visits:
+                raise OverBudgetError(f"more than {self.budget.visits} block visits")
+            if self.pool.size() > self.budget.values:
+                raise OverBudgetError(f"more than {self.budget.values} values")
+            for after in self._block(block, state, node):
+                edges = self.cfg.edges[block]
+                for index, edge in enumerate(edges):
+                    branch = after if index == len(edges) - 1 else after.copy()
+                    if not self._edge(branch, edge.tests):
+                        continue
+                    target = edge.target
+                    if target == self.cfg.exit:
+                        continue
+                    if target in self.unwinds and block not in self.bodies[target]:
+                        self._credit(branch, target)
+                    self._project(branch, target)
+                    image = (target, branch.freeze())
+                    if image in seen:
+                        continue
+                    seen.add(image)
+                    counter += 1
+                    self.nodes.append((target, node))
+                    heapq.heappush(heap, (order[target], counter, len(self.nodes) - 1, branch))
+        found = Exploration(
+            self.cfg, self.world, self.pool, self.evaluator, self.ledger, visits=visits
+        )
+        found.exits = tuple(self.exits.values())
+        return found
+
+    # --- one block -------------------------------------------------------------------------------
+
+    def _block(self, block: int, state: State, node: int) -> list[State]:
+        site = self.ledger.first[block]
+        states = [state]
+        for op in self.cfg.ops[block]:
+            after: list[State] = []
+            for current in states:
+                if self.looping[site]:
+                    current.age(self.pool, site)
+                after.extend(self._op(current, op, site, node))
+            states = after
+            site += 1
+            if not states:
+                break
+        return states
+
+    def _op(self, state: State, op: Op, site: int, node: int) -> list[State]:
+        match op:
+            case CallOp():
+                return self.calls.call(state, op, site)
+            case StoreOp():
+                return self._store(state, op, site)
+            case HavocOp(place=place, source=source):
+                values = tuple(self.evaluator.value(state, expr) for expr in source)
+                result = self.pool.result("unknown", site, values)
+                self.evaluator.write(state, self.evaluator.place(state, place), result)
+                return [state]
+            case GuardOp():
+                return self.calls.guard(state, op, site)
+            case CleanupOp():
+                return self.calls.cleanup(state, op, site)
+            case ReturnOp():
+                self._return(state, op, site, node)
+                return [state]
+
+    def _store(self, state: State, op: StoreOp, site: int) -> list[State]:
+        place = self.evaluator.place(state, op.place)
+        value = self.evaluator.value(state, op.value)
+        if op.step and not (isinstance(place, Var) and place.local):
+            self._count(state, op, place, site)
+        self.evaluator.write(state, place, value)
+        return [state]
+
+    def _count(self, state: State, op: StoreOp, place: Value, site: int) -> None:
+        name = ""
+        fields: list[str] = []
+        expr = op.place
+        while isinstance(expr, Field):
+            fields.append(expr.name)
+            expr = expr.base
+        if isinstance(expr, Name):
+            fields.append(expr.name)
+        name = fields[0] if fields else ""
+        if any(self.knowledge.is_statistics(part) for part in fields):
+            return
+        weak = not self.knowledge.is_counter(name)
+        effect = new_effect(EffectKind.COUNT, "counter", op.step > 0, place, site, weak=weak)
+        if op.step > 0:
+            make(state, effect)
+        else:
+            undo(self.ledger, state, effect, site)
+
+    def _edge(self, state: State, tests: tuple[Test, ...]) -> bool:
+        for test in tests:
+            value = self.evaluator.value(state, test.expr)
+            if not self.evaluator.assume(state, value, test.truth):
+                return False
+        return True
+
+    # --- unwind loops ----------------------------------------------------------------------------
+
+    def _unwound_by(self, body: frozenset[int]) -> tuple[str, ...]:
+        """Families that calls in a loop's body undo: entering the loop unwinds what earlier turns
+        of another loop made, also when it turns zero times."""
+        families: set[str] = set()
+        for block in body:
+            for op in self.cfg.ops[block]:
+                if isinstance(op, CallOp) and isinstance(op.func, Name):
+                    families |= self.calls.undone_families(op)
+        return tuple(sorted(families))
+
+    def _credit(self, state: State, head: int) -> None:
+        families = self.unwinds[head]
+        if not families:
+            return
+        gone: list[Effect] = []
+        for effect in state.effects:
+            if effect.building and effect.family in families:
+                around = self.ledger.loops[effect.site] if effect.site >= 0 else frozenset()
+                if head not in around and (effect.many or effect.old or around):
+                    gone.append(effect)
+                    self.ledger.undone.setdefault((effect.site, effect.family), set()).add(
+                        self.ledger.first[head]
+                    )
+        state.effects = state.effects - frozenset(gone)
+
+    # --- block entry -----------------------------------------------------------------------------
+
+    def _project(self, state: State, block: int) -> None:
+        """Drop what no later operation can read."""
+        live = self.cfg.live_in[block]
+        later = self.cfg.read_later[block]
+        escaping = self.cfg.escaping
+        env: dict[Value, Value] = {}
+        sites: set[int] = set()
+        for place, value in state.env.items():
+            if isinstance(place, Var) and place.local:
+                keep = place.name in live or place.name in escaping
+            elif isinstance(value, Result) and value.role != "unknown":
+                keep = True
+            elif isinstance(place, Address):
+                keep = "." + place.fields[-1] in later
+            else:
+                keep = not place.names or bool(place.names & later)
+            if keep:
+                env[place] = value
+                sites |= value.sites
+        if state.unread:
+            held = set(env.values())
+            for status in sorted(state.unread - held, key=lambda v: v.key):
+                if isinstance(status, Result):
+                    state.mark(MARK_UNREAD, status.site, status.key)
+            state.unread = state.unread & held
+        state.env = env
+        statuses = {event.status for event in state.events}
+        state.facts = {
+            subject: fact
+            for subject, fact in state.facts.items()
+            if subject in statuses or self._readable(subject, later, sites)
+        }
+
+    @staticmethod
+    def _readable(subject: Value, later: frozenset[str], sites: set[int]) -> bool:
+        if isinstance(subject, Result):
+            return subject.site in sites
+        if isinstance(subject, Pure) and not subject.args:
+            return subject.function in later
+        if subject.sites and not subject.sites <= sites:
+            return False
+        return bool(subject.names) and subject.names <= later
+
+    # --- exits -----------------------------------------------------------------------------------
+
+    def _return(self, state: State, op: ReturnOp, site: int, node: int) -> None:
+        value = None if op.value is None else self.evaluator.value(state, op.value)
+        kind = self._exit_kind(state, value)
+        final = state.copy()
+        self._project(final, self.cfg.exit)
+        image = (kind, value, site, final.effects, final.events, final.last, final.marks,
+                 frozenset((k, v) for k, v in final.facts.items()),
+                 frozenset((k, v) for k, v in final.env.items()))  # fmt: skip
+        if image not in self.exits:
+            trail: list[int] = []
+            at = node
+            while at >= 0:
+                block, at = self.nodes[at]
+                trail.append(block)
+            if value is not None:
+                fact = self.evaluator.fact(state, value)
+                if number_of(value) is None:
+                    final.facts[value] = fact
+            self.exits[image] = Exit(kind, value, final, tuple(reversed(trail)), site)
+
+    def _exit_kind(self, state: State, value: Value | None) -> ExitKind:
+        returns = self.cfg.function.returns
+        if value is None or returns == "void":
+            return ExitKind.VOID
+        signs = self.evaluator.fact(state, value).signs
+        pointer = returns.rstrip().endswith("*")
+        if returns == "bool" or pointer:
+            if pointer and signs == NEGATIVE:
+                return ExitKind.ERROR
+            if signs == ZERO:
+                return ExitKind.ERROR
+            return ExitKind.UNKNOWN if signs & ZERO else ExitKind.SUCCESS
+        if signs in (NEGATIVE, NONZERO):
+            return ExitKind.ERROR
+        if not signs & NEGATIVE:
+            return ExitKind.SUCCESS
+        return ExitKind.UNKNOWN
+
+
+def explore(
+    cfg: Cfg,
+    knowledge: Knowledge,
+    oracle: Oracle,
+    world: World,
+    budget: Budget,
+    errno_origin: str = "",
+) -> Exploration:
+    """Walk all paths of a function. ``errno_origin`` is the file's path where the origin of errno
+    constants matters (EL2), '' elsewhere. Raises OverBudgetError."""
+    return _Engine(cfg, knowledge, oracle, world, budget, errno_origin).run()

@@ -1,0 +1,112 @@
+"""What exploring one function needs to know of the world outside it, and the answers' types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from kvmlint.explore.facts import Fact
+from kvmlint.explore.state import Effect, Mark
+from kvmlint.explore.values import Value
+from kvmlint.knowledge.model import EntryPoint
+
+
+class World(Enum):
+    """Where code runs: the host kernel (EL1, or EL2 with VHE), or the nVHE hypervisor."""
+
+    HOST = "host"
+    EL2 = "el2"
+
+
+class ReturnKind(Enum):
+    """What the host gets back from a hypercall (semantics: the two worlds)."""
+
+    NOTHING = "nothing"
+    DATA = "data"
+    STATUS = "status"
+    HANDLE = "handle"
+    PREDICATE = "predicate"
+    POINTER = "pointer"
+    MIXED = "mixed"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrnoSource:
+    """One errno that reaches the host: its positive number, the EL2 file and byte offset of the
+    expression that makes it, and the chain of EL2 functions from the handler down."""
+
+    number: int
+    path: str
+    offset: int
+    chain: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HypercallContract:
+    """What EL2 does with one hypercall. ``assumed`` when its handler wasn't found or understood:
+    then it is a fallible status. ``fallible`` False means: no errno can reach the host."""
+
+    name: str
+    kind: ReturnKind = ReturnKind.STATUS
+    fallible: bool = True
+    assumed: bool = True
+    errnos: tuple[ErrnoSource, ...] = ()
+    has_handler: bool | None = None
+    unset: bool = False
+
+
+class ExitKind(Enum):
+    """How a function returned, as its caller would read it."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    VOID = "void"
+    UNKNOWN = "unknown"
+
+
+class SummaryClass(NamedTuple):
+    """One way a callee behaves, in the callee's own terms (parameters are ``Load(Var(name))``)."""
+
+    exit: ExitKind
+    returns: Value | None
+    fact: Fact
+    hypercalls: tuple[str, ...]
+    failed: bool
+    effects: tuple[Effect, ...]
+    writes: tuple[tuple[Value, Value], ...]
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything a caller must know of a callee. ``undoes`` are the destroying effects of any
+    class: a helper that undoes on one of its paths is trusted to have undone (IMPRECISE).
+    ``reaches`` tells whether a hypercall can be reached; ``hands_status`` whether the value
+    returned carries a hypercall's failure (at EL2: any errno). ``errnos`` are those that EL2 code
+    can return, with the chain of functions below this one."""
+
+    function: str
+    parameters: tuple[str, ...]
+    classes: tuple[SummaryClass, ...]
+    undoes: tuple[Effect, ...] = ()
+    reaches: bool = False
+    hands_status: bool = False
+    imprecise: bool = False
+    errnos: tuple[ErrnoSource, ...] = ()
+
+
+class Oracle(Protocol):
+    """Answers about everything outside the function being explored."""
+
+    def entry(self, name: str) -> EntryPoint | None:
+        """The entry point of that name, macros found in the tree included."""
+        ...
+
+    def hypercall(self, name: str) -> HypercallContract:
+        """EL2's contract of a hypercall; assumed fallible when unknown."""
+        ...
+
+    def summary(self, function: str) -> Summary | None:
+        """Summary of a function that can be seen, in this exploration's world."""
+        ...

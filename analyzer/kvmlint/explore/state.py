@@ -1,0 +1,201 @@
+"""What is kept along a path: values, facts, effects, hypercall outcomes and marks."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from kvmlint.explore.facts import Fact
+from kvmlint.explore.values import Pool, Value
+
+
+class EffectKind(Enum):
+    """The kinds of host state that rules talk about. The first six are those of the tables."""
+
+    MEMORY = "memory"
+    PUBLISH = "publish"
+    COUNT = "count"
+    PIN = "pin"
+    LOCK = "lock"
+    REGISTER = "register"
+    ACQUIRE = "acquire"  # an acquiring hypercall succeeded (building) / was undone (destroying)
+    STORE = "store"  # a plain store to a long-lived field
+    PAIR = "pair"  # a call that looks like one half of a name pair
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, EffectKind):
+            return NotImplemented
+        return self.value < other.value
+
+
+class Effect(NamedTuple):
+    """A change of host state that stands. ``building`` is False for destroying ones. ``site`` is
+    the operation that made it; ``old`` an earlier turn's, ``many`` several turns'. ``followed``
+    are (site, failed) of the hypercalls after it. ``handed`` is '' or why it is nobody's duty any
+    more: 'el2' (memory donated), 'unseen' (given to a callee without known body). ``via`` is the
+    callee that made it. ``operands`` of an acquiring hypercall are its arguments and result."""
+
+    kind: EffectKind
+    family: str
+    building: bool
+    resource: Value
+    container: Value | None
+    record: Value | None
+    operands: tuple[Value, ...]
+    site: int
+    old: bool
+    many: bool
+    followed: frozenset[tuple[int, bool]]
+    handed: str
+    via: str
+    weak: bool
+
+    def order(self) -> tuple[int, bool, str, str, bool]:
+        """Structural order."""
+        return (self.site, self.old, self.family, self.resource.key, self.building)
+
+
+class Event(NamedTuple):
+    """A hypercall (or a callee that made some) and its outcome. ``reclaims`` names the family it
+    undoes, ``acquires`` the family it acquires, '' otherwise. ``status`` is the value returned."""
+
+    site: int
+    old: bool
+    failed: bool
+    hypercalls: tuple[str, ...]
+    reclaims: str
+    acquires: str
+    args: tuple[Value, ...]
+    status: Value
+    via: str
+
+    def order(self) -> tuple[int, bool, bool]:
+        """Structural order."""
+        return (self.site, self.old, self.failed)
+
+
+class Mark(NamedTuple):
+    """Something that happened and that a rule must know of later: ``name`` is one of the MARK_*
+    constants, ``site`` where, ``about`` the hypercall, ``detail`` free text."""
+
+    name: str
+    site: int
+    about: str
+    detail: str
+
+
+MARK_DROPPED = "dropped"  # status never stored (detail: 'bare' or 'void')
+MARK_UNREAD = "unread"  # status stored, then lost without having been read
+MARK_WARNED = "warned"  # failure tested by a WARN
+MARK_CONTAINED = "contained"  # failure made the object dead (KVM_BUG_ON)
+MARK_PASSED = "passed"  # failure handed on through a call, a pointer or a field
+MARK_NARROWED = "narrowed"  # converted to bool, unsigned, …
+MARK_SWALLOWED = "swallowed"  # a callee lost it
+
+Frozen: TypeAlias = tuple[object, ...]
+
+
+class State:
+    """One path's knowledge, mutable while a block is walked, frozen to a tuple at block entry."""
+
+    __slots__ = ("effects", "env", "events", "facts", "last", "marks", "unread")
+
+    def __init__(self) -> None:
+        self.env: dict[Value, Value] = {}
+        self.facts: dict[Value, Fact] = {}
+        self.effects: frozenset[Effect] = frozenset()
+        self.events: frozenset[Event] = frozenset()
+        self.last: Event | None = None
+        self.marks: frozenset[Mark] = frozenset()
+        self.unread: frozenset[Value] = frozenset()
+
+    def copy(self) -> State:
+        """An independent copy."""
+        other = State.__new__(State)
+        other.env = dict(self.env)
+        other.facts = dict(self.facts)
+        other.effects = self.effects
+        other.events = self.events
+        other.last = self.last
+        other.marks = self.marks
+        other.unread = self.unread
+        return other
+
+    def freeze(self) -> Frozen:
+        """A hashable image: equal images, equal states."""
+        return (
+            frozenset(self.env.items()),
+            frozenset(self.facts.items()),
+            self.effects,
+            self.events,
+            self.last,
+            self.marks,
+            self.unread,
+        )
+
+    def mark(self, name: str, site: int, about: str, detail: str = "") -> None:
+        """Remember something for the rules."""
+        self.marks = self.marks | {Mark(name, site, about, detail)}
+
+    def add_event(self, event: Event) -> None:
+        """A hypercall happened: effects that stand now came before it."""
+        key = (event.site, event.failed)
+        self.effects = frozenset(
+            effect if key in effect.followed else effect._replace(followed=effect.followed | {key})
+            for effect in self.effects
+        )
+        self.events = self.events | {event}
+
+    def age(self, pool: Pool, site: int) -> None:
+        """``site`` runs again: what it produced before becomes the one older copy."""
+        for place, value in list(self.env.items()):
+            if site in value.sites or site in place.sites:
+                del self.env[place]
+                self.env[pool.aged(place, site)] = pool.aged(value, site)
+        for subject, fact in list(self.facts.items()):
+            if site in subject.sites:
+                del self.facts[subject]
+                older = pool.aged(subject, site)
+                if older not in self.facts:
+                    self.facts[older] = fact
+                elif self.facts[older] != fact:
+                    del self.facts[older]
+        if any(e.site == site or site in e.resource.sites for e in self.effects) or any(
+            site in v.sites for e in self.effects for v in e.operands
+        ):
+            self.effects = self._aged_effects(pool, site)
+        if any(e.site == site or any(site in a.sites for a in e.args) for e in self.events):
+            self.events = frozenset(_aged_event(pool, e, site) for e in self.events)
+        if self.last is not None:
+            self.last = _aged_event(pool, self.last, site)
+        if any(site in v.sites for v in self.unread):
+            self.unread = frozenset(pool.aged(v, site) for v in self.unread)
+
+    def _aged_effects(self, pool: Pool, site: int) -> frozenset[Effect]:
+        aged: dict[tuple[object, ...], Effect] = {}
+        for effect in sorted(self.effects, key=Effect.order):
+            new = effect._replace(
+                resource=pool.aged(effect.resource, site),
+                container=effect.container and pool.aged(effect.container, site),
+                record=effect.record and pool.aged(effect.record, site),
+                operands=tuple(pool.aged(v, site) for v in effect.operands),
+                old=effect.old or effect.site == site,
+            )
+            folds = new.old and new.kind is EffectKind.ACQUIRE
+            resource = None if folds else new.resource
+            slot = (new.kind, new.family, new.building, resource, new.site, new.old, new.handed)
+            twin = aged.get(slot)
+            if twin is not None:
+                new = twin._replace(many=True, followed=new.followed | twin.followed)
+            aged[slot] = new
+        return frozenset(aged.values())
+
+
+def _aged_event(pool: Pool, event: Event, site: int) -> Event:
+    if event.site != site and not any(site in a.sites for a in event.args):
+        return event
+    return event._replace(
+        old=event.old or event.site == site,
+        args=tuple(pool.aged(a, site) for a in event.args),
+        status=pool.aged(event.status, site),
+    )

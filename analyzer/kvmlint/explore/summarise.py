@@ -1,0 +1,219 @@
+"""From all exits of a function to what its callers need to know."""
+
+from __future__ import annotations
+
+from kvmlint.explore.effects import Ledger
+from kvmlint.explore.engine import Exit, Exploration
+from kvmlint.explore.facts import NEGATIVE, Fact, join
+from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass, World
+from kvmlint.explore.state import Effect, EffectKind
+from kvmlint.explore.values import (
+    Compute,
+    Errno,
+    Load,
+    Result,
+    Value,
+    Var,
+    number_of,
+    root_of,
+)
+
+MAX_CLASSES = 8
+"""Ways of behaving kept apart; more are joined."""
+MAX_WRITES = 6
+"""Stores through parameters and globals kept in a class."""
+
+
+def summarise(found: Exploration) -> Summary:
+    """The summary of an explored function."""
+    function = found.cfg.function
+    classes: dict[tuple[object, ...], SummaryClass] = {}
+    for exit_ in found.exits:
+        behaviour = _class(found, exit_)
+        slot = (
+            behaviour.exit,
+            behaviour.failed,
+            behaviour.hypercalls,
+            frozenset(e._replace(followed=frozenset()) for e in behaviour.effects),
+            _shape(behaviour.returns),
+        )
+        twin = classes.get(slot)
+        classes[slot] = behaviour if twin is None else _join(twin, behaviour)
+    ordered = sorted(classes.values(), key=_order)
+    imprecise = len(ordered) > MAX_CLASSES
+    if imprecise:
+        ordered = _widen(ordered)
+    undoes = {
+        (e.family, e.resource, e.operands): e
+        for behaviour in ordered
+        for e in behaviour.effects
+        if not e.building
+    }
+    at_el2 = found.world is World.EL2
+    hands = any(
+        c.exit is ExitKind.ERROR and (c.failed or at_el2) and c.returns is not None for c in ordered
+    ) or any(c.exit is ExitKind.UNKNOWN and c.failed for c in ordered)
+    return Summary(
+        function.name,
+        tuple(p.name for p in function.parameters),
+        tuple(ordered),
+        tuple(undoes[key] for key in sorted(undoes, key=lambda k: (k[0], k[1].key))),
+        any(c.hypercalls for c in ordered),
+        hands,
+        imprecise,
+        errnos_of(found, function.name) if at_el2 else (),
+    )
+
+
+def _order(behaviour: SummaryClass) -> tuple[str, str, bool, tuple[str, ...], str]:
+    return (
+        behaviour.exit.value,
+        behaviour.returns.key if behaviour.returns is not None else "",
+        behaviour.failed,
+        behaviour.hypercalls,
+        ";".join(f"{e.family}:{e.building}:{e.resource.key}" for e in behaviour.effects),
+    )
+
+
+def _shape(value: Value | None) -> object:
+    """Returned values that a caller can tell apart."""
+    match value:
+        case None:
+            return None
+        case Errno():
+            return "errno"
+        case Result(role="status"):
+            return "status"
+        case Compute() | Load() if not isinstance(value, Load) or value.depth > 2:
+            return "computed"
+        case _:
+            return value
+
+
+def _class(found: Exploration, exit_: Exit) -> SummaryClass:
+    state = exit_.state
+    last_failed = state.last is not None and state.last.failed
+    failed = last_failed and exit_.kind is not ExitKind.SUCCESS
+    if failed and state.last is not None:
+        hypercalls = state.last.hypercalls
+    else:
+        hypercalls = tuple(sorted({n for e in state.events for n in e.hypercalls}))
+    value = exit_.value
+    fact = found.evaluator.fact(state, value) if value is not None else Fact()
+    keep: list[Effect] = []
+    for effect in sorted(state.effects, key=Effect.order):
+        if not _visible(effect):
+            continue
+        if effect.building and effect.kind is not EffectKind.LOCK:
+            if exit_.kind is ExitKind.ERROR or failed:
+                continue  # what a failing callee leaves behind is reported in the callee
+            if effect.handed == "el2":
+                continue
+            kept = effect.resource is value or _written(exit_, effect.resource)
+            if effect.kind is EffectKind.MEMORY and not kept:
+                continue
+        keep.append(
+            effect._replace(many=effect.many or effect.old or found.ledger.in_loop(effect.site))
+        )
+    writes = [
+        (place, held)
+        for place, held in state.env.items()
+        if not (isinstance(place, Var) and place.local) and _nameable(place)
+    ]
+    writes.sort(key=lambda item: item[0].key)
+    return SummaryClass(
+        exit_.kind,
+        value,
+        fact,
+        hypercalls,
+        failed,
+        tuple(keep),
+        tuple(writes[:MAX_WRITES]),
+        (),
+    )
+
+
+def _visible(effect: Effect) -> bool:
+    root = root_of(effect.resource)
+    return not (isinstance(root, Var) and root.local)
+
+
+def _written(exit_: Exit, resource: Value) -> bool:
+    return any(
+        held is resource
+        for place, held in exit_.state.env.items()
+        if not (isinstance(place, Var) and place.local)
+    )
+
+
+def _nameable(place: Value) -> bool:
+    """Whether a caller can name the place: rooted in a parameter or a global."""
+    root = root_of(place)
+    if isinstance(root, Load):
+        return True
+    return isinstance(root, Var) and not root.local
+
+
+def _join(a: SummaryClass, b: SummaryClass) -> SummaryClass:
+    same = dict(a.writes)
+    writes = tuple((p, v) for p, v in b.writes if same.get(p) is v)
+    return a._replace(fact=join(a.fact, b.fact), writes=writes)
+
+
+def _widen(classes: list[SummaryClass]) -> list[SummaryClass]:
+    """Join per kind of exit and outcome. IMPRECISE: of building effects only those common to all
+    stay, of destroying ones all."""
+    groups: dict[tuple[ExitKind, bool, bool], SummaryClass] = {}
+    for behaviour in classes:
+        slot = (behaviour.exit, behaviour.failed, bool(behaviour.hypercalls))
+        twin = groups.get(slot)
+        if twin is None:
+            groups[slot] = behaviour
+            continue
+        ours = {(e.family, e.resource): e for e in twin.effects}
+        theirs = {(e.family, e.resource): e for e in behaviour.effects}
+        effects = [e for key, e in ours.items() if not e.building or key in theirs] + [
+            e for key, e in theirs.items() if not e.building and key not in ours
+        ]
+        groups[slot] = _join(twin, behaviour)._replace(
+            effects=tuple(sorted(effects, key=Effect.order)),
+            hypercalls=tuple(sorted({*twin.hypercalls, *behaviour.hypercalls})),
+        )
+    return sorted(groups.values(), key=_order)
+
+
+def errnos_of(found: Exploration, function: str) -> tuple[ErrnoSource, ...]:
+    """Every errno that a function can return, with the functions it passes through."""
+    sources: dict[ErrnoSource, None] = {}
+    for exit_ in found.exits:
+        if exit_.value is not None:
+            for source in errnos_in(found.ledger, exit_, found, exit_.value):
+                chained = ErrnoSource(
+                    source.number, source.path, source.offset, (function, *source.chain)
+                )
+                sources[chained] = None
+    return tuple(sorted(sources, key=lambda s: (s.path, s.offset, s.number, s.chain)))
+
+
+def errnos_in(ledger: Ledger, exit_: Exit, found: Exploration, value: Value) -> list[ErrnoSource]:
+    """The errnos that a value at an exit can be: its own, or those of the call it came from."""
+    match value:
+        case Errno(number=number, origin=origin):
+            path, _, offset = origin.rpartition(":")
+            return [ErrnoSource(-number, path, int(offset), ())]
+        case Result(site=site) if site in ledger.errnos:
+            fact = found.evaluator.fact(exit_.state, value)
+            if not fact.signs & NEGATIVE:
+                return []
+            return [
+                source
+                for source in ledger.errnos[site]
+                if (fact.equal is None or fact.equal == -source.number)
+                and -source.number not in fact.unequal
+            ]
+        case _ if number_of(value) is not None:
+            return []
+        case Compute(operands=operands):
+            return [s for part in operands for s in errnos_in(ledger, exit_, found, part)]
+        case _:
+            return []

@@ -1,0 +1,253 @@
+"""The program around a function: answers the explorer's questions from other code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from kvmlint.cfg.build import build
+from kvmlint.cfg.graph import Cfg
+from kvmlint.contract.contract import contract_of
+from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
+from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary, World
+from kvmlint.explore.summarise import summarise
+from kvmlint.knowledge import Knowledge
+from kvmlint.knowledge.model import EntryPoint
+from kvmlint.source import SourceError
+from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
+from kvmlint.tree.tree import Tree, macro_entries
+
+_STEPS = re.compile(rb"\+\+|--|\+=|-=")
+
+
+class GivenUpError(Exception):
+    """A function could not be analysed; ``str()`` says why, in words for the user."""
+
+
+@dataclass(slots=True)
+class Program:
+    """All code that can be seen from a tree. Explorations and summaries are made on demand, callees
+    first, each once."""
+
+    tree: Tree
+    knowledge: Knowledge
+    budget: Budget = field(default_factory=Budget)
+    contracts: dict[str, HypercallContract] = field(default_factory=dict)
+    visits: int = 0
+    _modules: dict[tuple[str, World], Module] = field(default_factory=dict)
+
+    def module(self, unit: Unit, world: World) -> Module:
+        """The analysis of one file in one world."""
+        key = (unit.file.path, world)
+        found = self._modules.get(key)
+        if found is None:
+            found = self._modules[key] = Module(self, unit, world)
+        return found
+
+    def el2_summary(self, function: str) -> Summary | None:
+        """Summary of an EL2 function, wherever it is."""
+        path = self.tree.el2_file(function)
+        if path is None:
+            return None
+        try:
+            unit = self.tree.unit(path, World.EL2)
+        except SourceError:
+            return None
+        return self.module(unit, World.EL2).own_summary(function)
+
+    def hypercall(self, name: str) -> HypercallContract:
+        """The contract of a hypercall, from its handler at EL2."""
+        found = self.contracts.get(name)
+        if found is None:
+            found = self.contracts[name] = self._contract(name)
+        return found
+
+    def _contract(self, name: str) -> HypercallContract:
+        row = self.knowledge.hypercall(name)
+        if row is not None and row.kind:
+            return HypercallContract(name, ReturnKind(row.kind), has_handler=True)
+        path = self.tree.handler_file(name)
+        if path is None:
+            return HypercallContract(name, has_handler=False if self.tree.has_el2 else None)
+        worlds = self.knowledge.tables.worlds
+        try:
+            module = self.module(self.tree.unit(path, World.EL2), World.EL2)
+            found = module.exploration(worlds.handler_prefix + name)
+        except (SourceError, GivenUpError):
+            return HypercallContract(name, has_handler=True)
+        return contract_of(name, found, worlds)
+
+
+class Module:
+    """One file in one world: an Oracle for the functions in it."""
+
+    def __init__(self, program: Program, unit: Unit, world: World) -> None:
+        self.program = program
+        self.unit = unit
+        self.world = world
+        self.heads: dict[str, list[FunctionHead]] = {}
+        for head in unit.heads:
+            self.heads.setdefault(head.name, []).append(head)
+        own = macro_entries(
+            list(unit.defines), {e.name: e for e in program.knowledge.tables.entries}
+        )
+        self.knowledge = program.knowledge.with_entries(own) if own else program.knowledge
+        self._cfgs: dict[FunctionHead, Cfg] = {}
+        self._found: dict[FunctionHead, Exploration | GivenUpError] = {}
+        self._summaries: dict[str, Summary | None] = {}
+        self._active: list[str] = []
+        self._provisional: set[str] = set()
+        self._reaches: dict[str, bool] = {}
+
+    # --- the Oracle ------------------------------------------------------------------------------
+
+    def entry(self, name: str) -> EntryPoint | None:
+        """The entry point of that name."""
+        return self.knowledge.entry(name)
+
+    def hypercall(self, name: str) -> HypercallContract:
+        """EL2's contract of a hypercall."""
+        return self.program.hypercall(name)
+
+    def summary(self, function: str) -> Summary | None:
+        """Summary of a function of this file; at EL2 of any EL2 file."""
+        if function in self.heads:
+            return self.own_summary(function)
+        if self.world is World.EL2:
+            return self.program.el2_summary(function)
+        return None
+
+    def own_summary(self, function: str) -> Summary | None:
+        """Summary of a function of this file, or None when it says nothing worth the cost, can't be
+        explored, or is being explored (recursion: IMPRECISE, an unknown call)."""
+        if function in self._summaries:
+            return self._summaries[function]
+        if function not in self.heads or not self._matters(function):
+            self._summaries[function] = None
+            return None
+        if function in self._active:
+            at = self._active.index(function)
+            self._provisional.update(self._active[at + 1 :])
+            return None
+        self._active.append(function)
+        try:
+            made = self._summarise(function)
+        finally:
+            self._active.pop()
+        if function in self._provisional:
+            # Made while a function that it calls was unfinished: good for that one caller only,
+            # so that the answer doesn't depend on who asked first.
+            self._provisional.discard(function)
+            return made
+        self._summaries[function] = made
+        return made
+
+    def _summarise(self, function: str) -> Summary | None:
+        merged: Summary | None = None
+        for head in self.heads[function]:
+            try:
+                made = summarise(self._explore(head))
+            except GivenUpError:
+                return None
+            if merged is None:
+                merged = made
+            else:
+                classes = dict.fromkeys((*merged.classes, *made.classes))
+                merged = Summary(
+                    function,
+                    merged.parameters,
+                    tuple(classes),
+                    tuple(dict.fromkeys((*merged.undoes, *made.undoes))),
+                    merged.reaches or made.reaches,
+                    merged.hands_status or made.hands_status,
+                    merged.imprecise or made.imprecise,
+                    tuple(dict.fromkeys((*merged.errnos, *made.errnos))),
+                )
+        return merged
+
+    def _matters(self, function: str) -> bool:
+        if self.world is World.EL2:
+            return True
+        if self.reaches(function):
+            return True
+        for head in self.heads[function]:
+            text = self.unit.file.data[head.start : head.end]
+            if _STEPS.search(text):
+                return True
+            called = self.unit.called(head)
+            if any(self.knowledge.effects(name) for name in called):
+                return True
+            if any(n in self.heads and n != function and self._helps(n) for n in called):
+                return True
+        return False
+
+    def _helps(self, function: str) -> bool:
+        return any(
+            self.knowledge.effects(name)
+            for head in self.heads[function]
+            for name in self.unit.called(head)
+        )
+
+    # --- reachability ----------------------------------------------------------------------------
+
+    def reaches(self, function: str) -> bool:
+        """Whether a function of this file can reach a hypercall through functions of this file."""
+        if not self._reaches:
+            self._close()
+        return self._reaches.get(function, False)
+
+    def _close(self) -> None:
+        calls: dict[str, set[str]] = {}
+        for name, heads in self.heads.items():
+            calls[name] = set().union(*(self.unit.called(head) for head in heads))
+        entries = {e.name for e in self.knowledge.tables.entries}
+        reached = {name for name, called in calls.items() if called & entries}
+        changed = True
+        while changed:
+            more = {n for n, called in calls.items() if n not in reached and called & reached}
+            changed = bool(more)
+            reached |= more
+        self._reaches = {name: name in reached for name in calls}
+        self._reaches[""] = False
+
+    # --- exploration -----------------------------------------------------------------------------
+
+    def cfg(self, head: FunctionHead) -> Cfg:
+        """Control flow graph of a function variant. Raises GivenUpError."""
+        found = self._cfgs.get(head)
+        if found is None:
+            try:
+                found = build(self.unit.lower(head))
+            except (TooDeep, RecursionError):
+                raise GivenUpError("it is nested too deeply") from None
+            self._cfgs[head] = found
+        return found
+
+    def exploration(self, function: str) -> Exploration:
+        """All paths of a function's first variant. Raises GivenUpError."""
+        return self._explore(self.heads[function][0])
+
+    def explorations(self, function: str) -> list[Exploration]:
+        """All paths of each variant of a function. Raises GivenUpError."""
+        return [self._explore(head) for head in self.heads[function]]
+
+    def _explore(self, head: FunctionHead) -> Exploration:
+        found = self._found.get(head)
+        if found is None:
+            origin = self.unit.file.path if self.world is World.EL2 else ""
+            try:
+                found = explore(
+                    self.cfg(head), self.knowledge, self, self.world, self.program.budget, origin
+                )
+                self.program.visits += found.visits
+            except OverBudgetError as error:
+                found = GivenUpError(f"too many paths: {error}")
+            except GivenUpError as error:
+                found = error
+            except RecursionError:
+                found = GivenUpError("it is nested too deeply")
+            if head.name not in self._provisional or isinstance(found, GivenUpError):
+                self._found[head] = found
+        if isinstance(found, GivenUpError):
+            raise found
+        return found

@@ -1,0 +1,238 @@
+"""What a rule is and what it may ask: the one file that a rule author must read.
+
+A rule is a class with a few constants and one method, ``paths``, which is given every path of one
+function and yields findings. It sees effects (host state that was made or destroyed), events
+(hypercalls and their outcomes) and marks (things that happened on the way); never C.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
+from kvmlint.explore.engine import Exit, Exploration
+from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle
+from kvmlint.explore.state import Effect, EffectKind, Event, Mark
+from kvmlint.explore.values import Load, Result, Value, Var, base_object, mentions, root_of
+from kvmlint.narrate import Narrator
+
+__all__ = [
+    "Effect", "EffectKind", "Event", "ExitKind", "Finding", "FunctionPaths", "Mark", "PathExit",
+    "Precision", "Rule", "RuleClass", "Severity",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found. ``site`` is the operation reported, ``origin`` the operation whose failure
+    is the cause, ``root`` names the object concerned: findings of one function, origin and root are
+    one defect. ``steps`` is the path in order."""
+
+    rule: str
+    severity: Severity
+    precision: Precision
+    function: str
+    hypercall: str
+    site: int
+    origin: int
+    root: str
+    message: str
+    steps: tuple[Note, ...] = ()
+    standing: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    consequence: str = ""
+
+
+class PathExit:
+    """One way the function returned, and what stands there."""
+
+    def __init__(self, paths: FunctionPaths, exit_: Exit) -> None:
+        self.paths = paths
+        self.exit = exit_
+        self.state = exit_.state
+
+    @property
+    def kind(self) -> ExitKind:
+        """How a caller reads the returned value."""
+        return self.exit.kind
+
+    @property
+    def failure(self) -> Event | None:
+        """The failed hypercall that makes this a failing exit: the last outcome, when the function
+        then returns an error, the untested status, or nothing at all."""
+        last = self.state.last
+        if last is None or not last.failed or self.kind is ExitKind.SUCCESS:
+            return None
+        return last
+
+    def effects(self) -> list[Effect]:
+        """What stands, in the order of the function's text."""
+        return sorted(self.state.effects, key=Effect.order)
+
+    def events(self) -> list[Event]:
+        """Hypercalls and their outcomes, in the order of the function's text."""
+        return sorted(self.state.events, key=Event.order)
+
+    def made(self, after: Event | None = None) -> list[Effect]:
+        """Building effects that are this function's duty; with ``after``, those that had been
+        made when that hypercall failed."""
+        return [
+            effect
+            for effect in self.effects()
+            if effect.building
+            and effect.handed == ""
+            and (after is None or (after.site, True) in effect.followed)
+        ]
+
+    def destroyed(self, before: Event) -> list[Effect]:
+        """Destroying effects that happened before that hypercall failed."""
+        return [
+            effect
+            for effect in self.effects()
+            if not effect.building and (before.site, True) in effect.followed
+        ]
+
+    def handed_over(self, effect: Effect) -> bool:
+        """Whether a fresh resource stands somewhere that outlives the function: stored, returned,
+        or taken by a record that was published."""
+        resource = effect.resource
+        value = self.exit.value
+        if value is not None and root_of(value) is resource:
+            return True
+        for place, held in self.state.env.items():
+            if root_of(held) is resource:
+                root = root_of(place)
+                if not (isinstance(root, Var) and root.local) and root is not resource:
+                    return True
+        return any(
+            other.building
+            and other.kind is EffectKind.PUBLISH
+            and root_of(other.record or other.resource) is resource
+            for other in self.state.effects
+        )
+
+    def length(self) -> int:
+        """Number of basic blocks on the path: shorter ones explain better."""
+        return len(self.exit.trail)
+
+
+class FunctionPaths:
+    """Every path of one function."""
+
+    def __init__(self, found: Exploration, oracle: Oracle, narrator: Narrator) -> None:
+        self.found = found
+        self.oracle = oracle
+        self.narrator = narrator
+        self.name = found.cfg.function.name
+        self.returns = found.cfg.function.returns
+        self.exits = tuple(
+            PathExit(self, exit_)
+            for exit_ in sorted(found.exits, key=lambda e: (len(e.trail), e.trail, e.site))
+        )
+
+    def contract(self, event: Event) -> HypercallContract:
+        """EL2's contract of the hypercall that an event is about."""
+        return self.oracle.hypercall(event.hypercalls[0])
+
+    def undone_elsewhere(self, effect: Effect) -> bool:
+        """Whether some path of this function undoes that very effect."""
+        return bool(self.found.ledger.undone.get((effect.site, effect.family)))
+
+    def evidence(self, effect: Effect) -> Precision:
+        """How sure it is that this effect should have been undone."""
+        if self.undone_elsewhere(effect):
+            return Precision.HIGH
+        if effect.weak or effect.kind is EffectKind.PAIR:
+            return Precision.LOW
+        if effect.kind is EffectKind.ACQUIRE or self.is_fresh(effect.record or effect.resource):
+            return Precision.HIGH
+        return Precision.MEDIUM
+
+    @staticmethod
+    def is_fresh(value: Value) -> bool:
+        """Whether an object was made on this path."""
+        root = root_of(value)
+        return isinstance(root, Result) and root.role == "fresh"
+
+    @staticmethod
+    def root(effect: Effect) -> Value:
+        """The object that an effect is about."""
+        return root_of(effect.record or effect.resource)
+
+    @staticmethod
+    def is_about(value: Value, event: Event) -> bool:
+        """Whether an object supplies, or was looked up by, an argument of a hypercall, or is it."""
+        root = root_of(value)
+        base = base_object(root)
+        for arg in event.args:
+            if arg is root or mentions(arg, root) or mentions(root, arg):
+                return True
+            if base_object(arg) is base and not _scalars(arg, root):
+                return True
+        return False
+
+
+def _scalars(a: Value, b: Value) -> bool:
+    """Two different plain parameters."""
+    return (
+        isinstance(a, Load)
+        and isinstance(b, Load)
+        and isinstance(a.place, Var)
+        and isinstance(b.place, Var)
+    )
+
+
+class Rule(ABC):
+    """One kind of defect. The docstring's sections 'Why it is a bug', 'Example' and 'Known limits'
+    are the rule's documentation. ``id`` names the offence, so that 'allow <id>' reads well."""
+
+    id: ClassVar[str]
+    summary: ClassVar[str]
+    severity: ClassVar[Severity]
+    precision: ClassVar[Precision]
+    tags: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def paths(self, function: FunctionPaths) -> Iterator[Finding]:
+        """Findings in one function."""
+
+    @classmethod
+    def info(cls) -> RuleInfo:
+        """The rule as reports show it."""
+        sections = _sections(inspect.getdoc(cls) or "")
+        return RuleInfo(
+            cls.id,
+            cls.summary,
+            cls.severity,
+            cls.precision,
+            sections.get("Why it is a bug", ""),
+            sections.get("Example", ""),
+            sections.get("Known limits", ""),
+            cls.tags,
+        )
+
+
+RuleClass: TypeAlias = type[Rule]
+"""What the catalogue in rules/ lists."""
+
+HEADINGS = ("Why it is a bug", "Example", "Known limits")
+"""The sections of a rule's docstring, in order."""
+
+
+def _sections(doc: str) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in doc.splitlines():
+        heading = line.strip().rstrip(":")
+        if line[:1].strip() and heading in HEADINGS:
+            current = found.setdefault(heading, [])
+        elif current is not None:
+            current.append(line)
+    return {
+        heading: inspect.cleandoc("\n" + "\n".join(lines)).strip()
+        for heading, lines in found.items()
+    }

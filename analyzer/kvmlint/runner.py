@@ -1,0 +1,200 @@
+"""Assembly: from the paths that a user named to the findings; the one place that catches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
+from kvmlint.explore.oracle import World
+from kvmlint.knowledge import Knowledge, builtin
+from kvmlint.narrate import Narrator
+from kvmlint.program import GivenUpError, Module, Program
+from kvmlint.rule import Finding, FunctionPaths, RuleClass
+from kvmlint.source import FolderSources, SourceError, SourceFile
+from kvmlint.syntax.unit import Unit
+from kvmlint.tree.tree import Tree, find_root
+from kvmlint.triage import best, dedupe, diagnose
+
+SUFFIXES = (".c",)
+"""What is analysed in a folder; headers only when they are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for. ``tree`` is a folder or None (look for it above the first path);
+    an empty ``select`` means every rule."""
+
+    tree: str | None = None
+    select: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    min_level: Severity = Severity.WARNING
+    min_precision: Precision = Precision.MEDIUM
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run found. ``root`` is the absolute folder that paths are relative to."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    notifications: tuple[Notification, ...]
+    statistics: tuple[tuple[str, str], ...]
+    root: str
+
+
+@dataclass(slots=True)
+class _Run:
+    program: Program
+    rules: tuple[RuleClass, ...]
+    diagnostics: list[Diagnostic]
+    notifications: list[Notification]
+    functions: int = 0
+    files: int = 0
+
+
+def check(
+    paths: Sequence[str],
+    options: Options,
+    rules: Sequence[RuleClass],
+    stdin: tuple[str, bytes] | None = None,
+    knowledge: Knowledge | None = None,
+) -> Result:
+    """Analyse files and folders. Problems with an input become notifications, never exceptions."""
+    first = Path(paths[0] if paths else (stdin[0] if stdin else "."))
+    root = Path(options.tree).resolve() if options.tree else find_root(first)
+    whole = root is not None
+    base = root if root is not None else Path.cwd()
+    tables = knowledge if knowledge is not None else builtin()
+    tree = Tree(FolderSources(base), tables, whole)
+    entries = tree.entries()
+    if entries:
+        tables = tables.with_entries(entries)
+    chosen = tuple(
+        rule
+        for rule in rules
+        if (not options.select or rule.id in options.select) and rule.id not in options.ignore
+    )
+    run = _Run(Program(tree, tables), chosen, [], [])
+    for path, problem in _inputs(paths, base):
+        if problem is not None:
+            run.notifications.append(Notification(path, problem, failed=True))
+            continue
+        _file(run, path)
+    if stdin is not None:
+        name, data = stdin
+        _unit(run, tree.parse(SourceFile(name, data), tree.world(name)))
+    found = dedupe(run.diagnostics)
+    shown = tuple(
+        d
+        for d in found
+        if not d.severity < options.min_level and not d.precision < options.min_precision
+    )
+    statistics = (
+        ("files", str(run.files)),
+        ("functions explored", str(run.functions)),
+        ("block visits", str(run.program.visits)),
+        ("given up", str(sum(1 for n in run.notifications if n.function))),
+        ("findings", str(len(shown))),
+        ("findings below the threshold", str(len(found) - len(shown))),
+    )
+    notifications = sorted(
+        run.notifications, key=lambda n: (n.path, n.span or _START, n.function, n.message)
+    )
+    return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base))
+
+
+_START: object = None  # type: ignore[assignment]
+
+
+def _inputs(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
+    """Each file once, as a path relative to the base, with what is wrong with it."""
+    seen: set[str] = set()
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            names = list(FolderSources(path).walk(".", SUFFIXES))
+            if not names:
+                yield given, "holds no C file"
+            for name in names:
+                shown = _relative(path / name, base)
+                if shown not in seen:
+                    seen.add(shown)
+                    yield shown, None
+            continue
+        shown = _relative(path, base)
+        if shown in seen:
+            continue
+        seen.add(shown)
+        yield shown, None
+
+
+def _relative(path: Path, base: Path) -> str:
+    full = os.path.normpath(Path.cwd() / path)
+    inside = os.path.relpath(full, base)
+    if inside.startswith(".."):
+        resolved = os.path.relpath(os.path.realpath(full), base)
+        return (resolved if not resolved.startswith("..") else full).replace(os.sep, "/")
+    return inside.replace(os.sep, "/")
+
+
+def _file(run: _Run, path: str) -> None:
+    tree = run.program.tree
+    try:
+        unit = tree.unit(path, tree.world(path))
+    except SourceError as error:
+        run.notifications.append(Notification(path, str(error), failed=True))
+        return
+    _unit(run, unit)
+
+
+def _unit(run: _Run, unit: Unit) -> None:
+    run.files += 1
+    path = unit.file.path
+    for problem in unit.problems:
+        run.notifications.append(
+            Notification(
+                path,
+                problem.message,
+                unit.file.span(problem.start, problem.end),
+                problem.function,
+            )
+        )
+    if run.program.tree.world(path) is World.EL2:
+        return
+    module = run.program.module(unit, World.HOST)
+    for name in module.heads:
+        if module.reaches(name):
+            _function(run, module, name)
+
+
+def _function(run: _Run, module: Module, name: str) -> None:
+    """One function, every variant; the one place that turns failure into a notification."""
+    try:
+        explorations = module.explorations(name)
+    except GivenUpError as error:
+        head = module.heads[name][0]
+        span = module.unit.file.span(head.name_start, head.name_start + len(name))
+        run.notifications.append(
+            Notification(module.unit.file.path, f"not analysed: {error}", span, name)
+        )
+        return
+    for found in explorations:
+        run.functions += 1
+        narrator = Narrator(module.unit.file, found.ledger, module.knowledge)
+        view = FunctionPaths(found, module, narrator)
+        findings: list[Finding] = []
+        for rule in run.rules:
+            findings.extend(rule().paths(view))
+        for finding in best(findings):
+            run.diagnostics.append(
+                diagnose(
+                    finding,
+                    narrator,
+                    module.hypercall(finding.hypercall),
+                    module.knowledge,
+                    lambda path: run.program.tree.unit(path, World.EL2).file,
+                )
+            )

@@ -1,0 +1,178 @@
+"""One kernel tree (or a lone file): worlds, entry-point macros, and where EL2 code is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from kvmlint.explore.oracle import World
+from kvmlint.knowledge import Knowledge
+from kvmlint.knowledge.model import EntryPoint, Value
+from kvmlint.source import FolderSources, SourceError, SourceFile, Sources
+from kvmlint.syntax.ast import Define
+from kvmlint.syntax.unit import Dialect, Unit, parse
+
+_FUNCTION = re.compile(
+    rb"(?m)^(?![ \t#/*{}])[^;{}()=\n]*?\n?\b([A-Za-z_]\w*)\([^;{}]*\)[^;{}()]*\n?\{"
+)
+HEADERS = ("arch/arm64/include/asm", "arch/arm64/kvm", "arch/arm64/include/asm/kvm")
+"""Folders whose headers may define entry-point macros."""
+
+
+def find_root(path: Path) -> Path | None:
+    """The nearest folder at or above ``path`` that holds ``arch/``; None when there is none."""
+    start = path if path.is_dir() else path.parent
+    try:
+        start = start.resolve()
+    except OSError:
+        return None
+    for folder in (start, *start.parents):
+        if (folder / "arch").is_dir():
+            return folder
+    return None
+
+
+@dataclass(slots=True)
+class Tree:
+    """What is known of a tree, filled on demand. ``sources`` is the only way to its text."""
+
+    sources: Sources
+    knowledge: Knowledge
+    whole: bool
+    dialect: Dialect = field(default_factory=Dialect.default)
+    _units: dict[tuple[str, World], Unit] = field(default_factory=dict)
+    _el2: dict[str, str] | None = None
+    _handlers: dict[str, tuple[str, ...]] | None = None
+
+    def world(self, path: str) -> World:
+        """The world that code in a file belongs to, taken as host where it belongs to both."""
+        worlds = self.knowledge.tables.worlds
+        if any(fnmatchcase(path, glob) for glob in worlds.el2):
+            return World.EL2
+        return World.HOST
+
+    def unit(self, path: str, world: World) -> Unit:
+        """A file, parsed. Raises SourceError."""
+        key = (path, world)
+        found = self._units.get(key)
+        if found is None:
+            file = SourceFile(path, self.sources.read(path))
+            found = self._units[key] = self.parse(file, world)
+        return found
+
+    def parse(self, file: SourceFile, world: World) -> Unit:
+        """Text that is already at hand (standard input), parsed."""
+        defined = (
+            frozenset(("__KVM_NVHE_HYPERVISOR__",)) if world is World.EL2 else frozenset[str]()
+        )
+        return parse(file, self.dialect, defined)
+
+    # --- entry points ----------------------------------------------------------------------------
+
+    def entries(self) -> tuple[EntryPoint, ...]:
+        """Entry points defined by macros in the tree's headers: a body that uses an entry point and
+        forwards its first parameter makes the macro one."""
+        if not self.whole:
+            return ()
+        known = {entry.name: entry for entry in self.knowledge.tables.entries}
+        defines: list[Define] = []
+        for folder in HEADERS[:2]:
+            for path in self.sources.walk(folder, (".h",)):
+                name = path.rpartition("/")[2]
+                if not (name.startswith("kvm") or "/kvm/" in path) or "/hyp/" in path:
+                    continue
+                try:
+                    data = self.sources.read(path)
+                except SourceError:
+                    continue
+                if any(entry.encode() in data for entry in known):
+                    defines.extend(self.unit(path, World.HOST).defines)
+        return macro_entries(defines, known)
+
+    # --- EL2 -------------------------------------------------------------------------------------
+
+    def el2_file(self, function: str) -> str | None:
+        """The EL2 file that defines a function, or None."""
+        if self._el2 is None:
+            self._el2 = {}
+            if self.whole:
+                self._scan()
+        return self._el2.get(function)
+
+    def handler_file(self, hypercall: str) -> str | None:
+        """The file that defines the handler of a hypercall, or None."""
+        name = self.knowledge.tables.worlds.handler_prefix + hypercall
+        return self.el2_file(name)
+
+    @property
+    def has_el2(self) -> bool:
+        """Whether any EL2 code was found."""
+        self.el2_file("")
+        return bool(self._el2)
+
+    def _scan(self) -> None:
+        assert self._el2 is not None
+        worlds = self.knowledge.tables.worlds
+        globs = (*worlds.el2, *worlds.both)
+        folders = sorted({glob.split("*")[0].rpartition("/")[0] for glob in globs})
+        seen: set[str] = set()
+        paths = [p for folder in folders for p in self.sources.walk(folder, (".c", ".h"))]
+        # Files of EL2 alone come first: a definition there is nearer than a shared one.
+        paths.sort(key=lambda p: (not any(fnmatchcase(p, g) for g in worlds.el2), p))
+        for path in paths:
+            if path in seen or not any(fnmatchcase(path, glob) for glob in globs):
+                continue
+            seen.add(path)
+            try:
+                data = self.sources.read(path)
+            except SourceError:
+                continue
+            for match in _FUNCTION.finditer(data):
+                self._el2.setdefault(match[1].decode("ascii", "replace"), path)
+
+
+def macro_entries(defines: list[Define], known: dict[str, EntryPoint]) -> tuple[EntryPoint, ...]:
+    """Entry points among macros: those whose body uses a known entry point (or one found here)
+    and forwards a parameter as the hypercall's name."""
+    found: dict[str, EntryPoint] = {}
+    changed = True
+    while changed:
+        changed = False
+        for define in defines:
+            if define.name in known or define.name in found or not define.parameters:
+                continue
+            entry = _forwards(define, {**known, **found})
+            if entry is not None:
+                found[define.name] = entry
+                changed = True
+    return tuple(found[name] for name in sorted(found))
+
+
+def _forwards(define: Define, known: dict[str, EntryPoint]) -> EntryPoint | None:
+    assert define.parameters is not None
+    for name, entry in known.items():
+        for match in re.finditer(rf"\b{re.escape(name)}\s*\(\s*", define.body):
+            rest = define.body[match.end() :]
+            if entry.function != 1:
+                continue
+            if entry.wrapper:
+                wrapped = re.match(rf"{re.escape(entry.wrapper)}\s*\(\s*", rest)
+                if wrapped is None:
+                    continue
+                rest = rest[wrapped.end() :]
+            argument = re.match(r"(?:(\w+)\s*##\s*)?(\w+)\s*[,)]", rest)
+            if argument is None or argument[2] not in define.parameters:
+                continue
+            index = define.parameters.index(argument[2]) + 1
+            body = define.body.strip()
+            statement = body.startswith("do") and not body.startswith("({")
+            value = Value.NONE if statement or entry.value is Value.NONE else Value.RESULT
+            return EntryPoint(define.name, value, index, "", argument[1] or entry.prefix)
+    return None
+
+
+def folder_tree(root: Path, knowledge: Knowledge, whole: bool) -> Tree:
+    """A tree of files on disk; ``whole`` False for a lone file outside any kernel tree."""
+    return Tree(FolderSources(root), knowledge, whole)
