@@ -7,9 +7,9 @@ from pathlib import Path
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, StoreOp
 from kvmlint.explore.engine import Exploration
-from kvmlint.explore.oracle import World
 from kvmlint.explore.state import Effect, Event
 from kvmlint.knowledge import builtin
+from kvmlint.knowledge.model import World
 from kvmlint.program import GivenUpError, Module, Program
 from kvmlint.source import FolderSources, SourceError, SourceFile
 from kvmlint.syntax.ast import Expr

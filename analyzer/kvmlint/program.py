@@ -9,10 +9,10 @@ from kvmlint.cfg.build import build
 from kvmlint.cfg.graph import Cfg
 from kvmlint.contract.contract import contract_of
 from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
-from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary, World
+from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary
 from kvmlint.explore.summarise import summarise
 from kvmlint.knowledge import Knowledge
-from kvmlint.knowledge.model import EntryPoint
+from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError
 from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
 from kvmlint.tree.tree import Tree, macro_entries
@@ -162,6 +162,7 @@ class Module:
                     merged.hands_status or made.hands_status,
                     merged.imprecise or made.imprecise,
                     tuple(dict.fromkeys((*merged.errnos, *made.errnos))),
+                    merged.stores | made.stores,
                 )
         return merged
 

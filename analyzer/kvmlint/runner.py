@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
-from kvmlint.explore.oracle import World
 from kvmlint.knowledge import Knowledge, builtin
+from kvmlint.knowledge.model import World
 from kvmlint.narrate import Narrator
 from kvmlint.program import GivenUpError, Module, Program
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
@@ -101,12 +101,10 @@ def check(
         ("findings below the threshold", str(len(found) - len(shown))),
     )
     notifications = sorted(
-        run.notifications, key=lambda n: (n.path, n.span or _START, n.function, n.message)
+        run.notifications,
+        key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
     return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base))
-
-
-_START: object = None  # type: ignore[assignment]
 
 
 def _inputs(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
@@ -178,7 +176,7 @@ def _function(run: _Run, module: Module, name: str) -> None:
         head = module.heads[name][0]
         span = module.unit.file.span(head.name_start, head.name_start + len(name))
         run.notifications.append(
-            Notification(module.unit.file.path, f"not analysed: {error}", span, name)
+            Notification(module.unit.file.path, str(error), span, name)
         )
         return
     for found in explorations:

@@ -102,14 +102,14 @@ class Loop:
     body: frozenset[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # type: ignore[explicit-any]  # attributes are Any in networkx's stubs
 class Cfg:
     """One function's graph. Nodes are ints, ``graph.nodes[n]['ops']`` the operations, and
     ``graph.edges[a, b]['tests']`` the conditions. ``exit`` has no operations; every path that
     returns ends there. Derived views are plain tuples, so that no hot loop reads attributes."""
 
     function: Function
-    graph: nx.DiGraph[int]  # type: ignore[explicit-any]  # attributes are Any in the stubs
+    graph: nx.DiGraph[int]
     entry: int
     exit: int
     locals: dict[str, str]

@@ -86,6 +86,9 @@ def apply_summary(
 ) -> list[State]:
     """The states after a call of a function with a known summary."""
     args = calls.arguments(state, op)
+    if summary.stores:
+        calls.ledger.stores |= summary.stores
+        calls.eval.forget_fields(state, summary.stores)
     if summary.errnos:
         calls.ledger.errnos[site] = summary.errnos
     if summary.hands_status and op.discarded:

@@ -9,7 +9,7 @@ from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.hypercalls import hypercall, reclaimed_families
-from kvmlint.explore.oracle import Oracle, World
+from kvmlint.explore.oracle import Oracle
 from kvmlint.explore.roles import call_with_role, statuses
 from kvmlint.explore.state import (
     MARK_PASSED,
@@ -26,7 +26,7 @@ from kvmlint.explore.values import (
     root_of,
 )
 from kvmlint.knowledge import Knowledge
-from kvmlint.knowledge.model import Does, EffectRow, Holds, Operand, Role
+from kvmlint.knowledge.model import Does, EffectRow, Holds, Operand, Role, World
 from kvmlint.syntax.ast import Expr, Name, Number
 
 _OUTCOMES = {

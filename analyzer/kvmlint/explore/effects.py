@@ -40,6 +40,7 @@ class Ledger:
     rows: dict[tuple[int, str], EffectRow] = field(default_factory=dict)
     undone: dict[tuple[int, str], set[int]] = field(default_factory=dict)
     first: dict[int, int] = field(default_factory=dict)
+    stores: set[str] = field(default_factory=set)
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -11,10 +11,11 @@ from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, ZERO
-from kvmlint.explore.oracle import ExitKind, Oracle, World
+from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
 from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, number_of
 from kvmlint.knowledge import Knowledge
+from kvmlint.knowledge.model import World
 from kvmlint.syntax.ast import Field, Name
 
 
@@ -163,6 +164,10 @@ class _Engine:
         if op.step and not (isinstance(place, Var) and place.local):
             self._count(state, op, place, site)
         self.evaluator.write(state, place, value)
+        if isinstance(place, Address):
+            self.ledger.stores.add("." + place.fields[-1])
+        elif isinstance(place, Var) and not place.local:
+            self.ledger.stores.add(place.name)
         return [state]
 
     def _count(self, state: State, op: StoreOp, place: Value, site: int) -> None:
@@ -230,6 +235,8 @@ class _Engine:
         for place, value in state.env.items():
             if isinstance(place, Var) and place.local:
                 keep = place.name in live or place.name in escaping
+            elif block == self.cfg.exit or isinstance(place, Pure):
+                keep = True  # what a caller may see; cpu_reg(ctxt, 1) = x
             elif isinstance(value, Result) and value.role != "unknown":
                 keep = True
             elif isinstance(place, Address):

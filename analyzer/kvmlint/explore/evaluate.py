@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
-from kvmlint.explore.facts import (
-    ANY,
-    NEGATIVE,
-    NONZERO,
-    POSITIVE,
-    UNCONSTRAINED,
-    ZERO,
-    Fact,
-    compare,
-    constrain,
-    sign,
-)
+from kvmlint.explore.reason import Reasoner
 from kvmlint.explore.state import State
 from kvmlint.explore.values import (
     Address,
     Compute,
-    Const,
-    Errno,
     Load,
     Pool,
     Pure,
@@ -48,13 +35,12 @@ from kvmlint.syntax.ast import (
 _CONSTANTS = {"NULL": 0, "true": 1, "false": 0}
 
 
-class Evaluator:
+class Evaluator(Reasoner):
     """Evaluates the operands of one function's operations in a state."""
 
     def __init__(self, cfg: Cfg, pool: Pool, knowledge: Knowledge, errno_origin: str = "") -> None:
+        super().__init__(pool, knowledge)
         self.cfg = cfg
-        self.pool = pool
-        self.knowledge = knowledge
         self.errno_origin = errno_origin
 
     # --- places ----------------------------------------------------------------------------------
@@ -128,6 +114,17 @@ class Evaluator:
         if field and "." + field in subject.names and not distinct:
             return True
         return mentions(subject, place) and not isinstance(subject, Address)
+
+    def forget_fields(self, state: State, names: frozenset[str]) -> None:
+        """A callee may have written fields or globals of these names, of whatever object."""
+        for subject in list(state.facts):
+            if subject.names & names and not isinstance(subject, Result):
+                del state.facts[subject]
+        for place in list(state.env):
+            if isinstance(place, Address) and "." + place.fields[-1] in names:
+                held = state.env[place]
+                if not (isinstance(held, Result) and held.role != "unknown"):
+                    del state.env[place]
 
     def havoc(self, state: State, root: Value, value: Value) -> None:
         """Everything behind ``root`` may have been written."""
@@ -205,7 +202,7 @@ class Evaluator:
         """``left op right``."""
         pool = self.pool
         if op in ("==", "!=", "<", ">", "<=", ">="):
-            return self._comparison(op, left, right)
+            return self.comparison(op, left, right)
         a, b = number_of(left), number_of(right)
         if a is not None and b is not None:
             folded = _fold(op, a, b)
@@ -223,163 +220,6 @@ class Evaluator:
     def is_status(value: Value) -> bool:
         """Whether a value is a hypercall's status."""
         return isinstance(value, Result) and value.role == "status"
-
-    def _comparison(self, op: str, left: Value, right: Value) -> Value:
-        pool = self.pool
-        if op == "!=":
-            return pool.negation(self._comparison("==", left, right))
-        if op == ">":
-            return self._comparison("<", right, left)
-        if op == ">=":
-            return pool.negation(self._comparison("<", left, right))
-        if op == "<=":
-            return pool.negation(self._comparison("<", right, left))
-        a, b = number_of(left), number_of(right)
-        if a is not None and b is not None:
-            return pool.one if compare(op, a, b) else pool.zero
-        if left is right:
-            return pool.one if op == "==" else pool.zero
-        if op == "==" and (a is not None or (b is None and right.key < left.key)):
-            left, right = right, left
-        if op == "==" and number_of(right) == 0 and pool.is_truth(left):
-            return pool.negation(left)
-        return pool.compute(op, left, right)
-
-    def truth(self, value: Value, wanted: bool) -> Value:
-        """``!!value`` (wanted) or ``!value``; a status keeps its identity inside."""
-        if self.pool.is_truth(value):
-            return value if wanted else self.pool.negation(value)
-        is_zero = self._comparison("==", value, self.pool.zero)
-        return self.pool.negation(is_zero) if wanted else is_zero
-
-    # --- facts -----------------------------------------------------------------------------------
-
-    def fact(self, state: State, value: Value) -> Fact:
-        """What is known of a value."""
-        known = state.facts.get(value)
-        if known is not None:
-            return known
-        match value:
-            case Const(number=number) | Errno(number=number):
-                return Fact(sign(number), number)
-            case Address() | Var():
-                return Fact(POSITIVE)
-            case Compute(op="neg", operands=(inner,)):
-                signs = self.fact(state, inner).signs
-                return Fact(
-                    (NEGATIVE if signs & POSITIVE else 0)
-                    | (signs & ZERO)
-                    | (POSITIVE if signs & NEGATIVE else 0)
-                )
-            case Compute(op="not", operands=(inner,)):
-                signs = self.fact(state, inner).signs
-                if signs == ZERO:
-                    return Fact(POSITIVE, 1)
-                return Fact(ZERO, 0) if not signs & ZERO else Fact(ZERO | POSITIVE)
-            case Compute(op="==" | "<", operands=(left, right)):
-                return self._compared(state, value.op, left, right)
-            case Compute(op="|", operands=(left, right)):
-                a, b = self.fact(state, left).signs, self.fact(state, right).signs
-                if a == NEGATIVE or b == NEGATIVE:
-                    return Fact(NEGATIVE)
-                if a == ZERO and b == ZERO:
-                    return Fact(ZERO, 0)
-                return UNCONSTRAINED
-            case _:
-                return UNCONSTRAINED
-
-    def _compared(self, state: State, op: str, left: Value, right: Value) -> Fact:
-        number = number_of(right)
-        if number is not None:
-            fact = self.fact(state, left)
-            yes = constrain(fact, op, number, True)
-            no = constrain(fact, op, number, False)
-        else:
-            number = number_of(left)
-            if number is None:
-                return Fact(ZERO | POSITIVE)
-            fact = self.fact(state, right)
-            yes = constrain(fact, ">", number, True)
-            no = constrain(fact, ">", number, False)
-        if yes is None:
-            return Fact(ZERO, 0)
-        return Fact(POSITIVE, 1) if no is None else Fact(ZERO | POSITIVE)
-
-    def assume(self, state: State, value: Value, truth: bool) -> bool:
-        """Learn that a value is true (nonzero) or false; False when that can't be on this path."""
-        match value:
-            case Const(number=number) | Errno(number=number):
-                return bool(number) == truth
-            case Compute(op="not", operands=(inner,)):
-                return self.assume(state, inner, not truth)
-            case Compute(op="==" | "<", operands=(left, right)):
-                bound = number_of(right)
-                if bound is not None:
-                    return self.learn(state, left, value.op, bound, truth)
-                bound = number_of(left)
-                if bound is not None and value.op == "<":
-                    return self.learn(state, right, ">", bound, truth)
-                return self._learn_own(state, value, "==", 0, not truth)
-            case _:
-                return self.learn(state, value, "==", 0, not truth)
-
-    def learn(self, state: State, value: Value, op: str, number: int, truth: bool) -> bool:
-        """Learn ``value op number`` ('==', '<', '>'); False when that can't be."""
-        match value:
-            case Const() | Errno() | Address() | Var():
-                return constrain(self.fact(state, value), op, number, truth) is not None
-            case Compute(op="not", operands=(inner,)) if op == "==" and number in (0, 1):
-                return self.assume(state, inner, (number == 0) == truth)
-            case Compute(op="==" | "<") if op == "==" and number in (0, 1):
-                return self.assume(state, value, (number == 1) == truth)
-            case Compute(op="neg", operands=(inner,)):
-                turned = {"==": "==", "<": ">", ">": "<"}[op]
-                return self.learn(state, inner, turned, -number, truth)
-            case Compute(op="+", operands=(inner, Const(number=shift))) if op == "==":
-                return self.learn(state, inner, op, number - shift, truth)
-            case Compute(op="-", operands=(inner, Const(number=shift))) if op == "==":
-                return self.learn(state, inner, op, number + shift, truth)
-            case Compute(op="|", operands=(left, right)) if op == "==" and number == 0:
-                if truth:
-                    return self.learn(state, left, op, 0, True) and self.learn(
-                        state, right, op, 0, True
-                    )
-                return self._learn_own(state, value, op, number, truth)
-            case _:
-                return self._learn_own(state, value, op, number, truth)
-
-    def _learn_own(self, state: State, value: Value, op: str, number: int, truth: bool) -> bool:
-        fact = constrain(self.fact(state, value), op, number, truth)
-        if fact is None:
-            return False
-        state.facts[value] = fact
-        if isinstance(value, Pure) and not value.args and fact.signs in (ZERO, NONZERO, POSITIVE):
-            answer = fact.signs != ZERO
-            for name, implied in self.knowledge.implied(value.function, answer):
-                other = self.pool.pure(name, ())
-                if not self._learn_plain(state, other, implied):
-                    return False
-        return True
-
-    def _learn_plain(self, state: State, value: Value, truth: bool) -> bool:
-        fact = constrain(self.fact(state, value), "==", 0, not truth)
-        if fact is None:
-            return False
-        state.facts[value] = fact
-        return True
-
-    def set_signs(self, state: State, value: Value, signs: int) -> bool:
-        """Restrict a value's signs; False when none is left."""
-        number = number_of(value)
-        if number is not None:
-            return bool(sign(number) & signs)
-        fact = self.fact(state, value)
-        left = fact.signs & signs
-        if not left:
-            return False
-        if left != ANY:
-            state.facts[value] = Fact(left, 0 if left == ZERO else fact.equal, fact.unequal)
-        return True
 
 
 def _is_own(root: Value) -> bool:

@@ -12,13 +12,6 @@ from kvmlint.explore.values import Value
 from kvmlint.knowledge.model import EntryPoint
 
 
-class World(Enum):
-    """Where code runs: the host kernel (EL1, or EL2 with VHE), or the nVHE hypervisor."""
-
-    HOST = "host"
-    EL2 = "el2"
-
-
 class ReturnKind(Enum):
     """What the host gets back from a hypercall (semantics: the two worlds)."""
 
@@ -84,7 +77,8 @@ class Summary:
     class: a helper that undoes on one of its paths is trusted to have undone (IMPRECISE).
     ``reaches`` tells whether a hypercall can be reached; ``hands_status`` whether the value
     returned carries a hypercall's failure (at EL2: any errno). ``errnos`` are those that EL2 code
-    can return, with the chain of functions below this one."""
+    can return, with the chain of functions below this one. ``stores`` are the fields ('.name') and
+    globals that the callee or its callees may write."""
 
     function: str
     parameters: tuple[str, ...]
@@ -94,6 +88,7 @@ class Summary:
     hands_status: bool = False
     imprecise: bool = False
     errnos: tuple[ErrnoSource, ...] = ()
+    stores: frozenset[str] = frozenset()
 
 
 class Oracle(Protocol):

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.facts import NONZERO
-from kvmlint.explore.oracle import World
 from kvmlint.explore.state import MARK_CONTAINED, MARK_WARNED, State
 from kvmlint.explore.values import Address, Result, Value, mentions
-from kvmlint.knowledge.model import Role
+from kvmlint.knowledge.model import Role, World
 from kvmlint.syntax.ast import Name, Unary
 
 if TYPE_CHECKING:

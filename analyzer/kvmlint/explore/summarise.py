@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
-from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass, World
+from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
 from kvmlint.explore.state import Effect, EffectKind
 from kvmlint.explore.values import (
     Compute,
@@ -17,6 +17,7 @@ from kvmlint.explore.values import (
     number_of,
     root_of,
 )
+from kvmlint.knowledge.model import World
 
 MAX_CLASSES = 8
 """Ways of behaving kept apart; more are joined."""
@@ -62,6 +63,7 @@ def summarise(found: Exploration) -> Summary:
         hands,
         imprecise,
         errnos_of(found, function.name) if at_el2 else (),
+        frozenset(found.ledger.stores),
     )
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kvmlint.explore.oracle import World
 from kvmlint.knowledge import Knowledge
-from kvmlint.knowledge.model import EntryPoint, Value
+from kvmlint.knowledge.model import EntryPoint, Value, World
 from kvmlint.source import FolderSources, SourceError, SourceFile, Sources
 from kvmlint.syntax.ast import Define
 from kvmlint.syntax.unit import Dialect, Unit, parse
