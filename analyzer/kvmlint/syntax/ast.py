@@ -144,7 +144,7 @@ class InitList(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opaque(Node):
-    """Anything without an effect that we don't look into: sizeof, offsetof, a type, asm operands."""
+    """Anything without an effect that we don't look into: sizeof, offsetof, a type, asm."""
 
     text: str
 
