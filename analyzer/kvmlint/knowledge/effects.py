@@ -5,10 +5,11 @@
     made = "memory obtained"
     undone = "memory freed"
     undo_text = "kfree({resource});"
-    make = [ { call = "kmalloc kzalloc", resource = "return", holds = "nonnull" } ]
-    undo = [ { call = "kfree", resource = "arg1" } ]
+    make = [{ call = "kmalloc kzalloc", resource = "return", holds = "nonnull" }]
+    undo = "kfree kfree_sensitive"
 
-Operands are "return", "argN", "*argN" (what the argument points to is written) or "none".
+Operands are "return", "argN", "*argN" (what the argument points to is written) or "none". A row
+that doesn't say takes arg1 as its resource and holds always; it may be a string, its calls.
 """
 
 from __future__ import annotations
@@ -19,19 +20,13 @@ from dataclasses import dataclass
 from kvmlint.knowledge.model import Does, EffectRow, Family, Holds, Kind, Operand
 from kvmlint.knowledge.reader import Reader
 
-_FAMILY = ("kind", "made", "undone", "undo_text", "make", "undo")
-_ROW = (
-    "call",
-    "resource",
-    "container",
-    "record",
-    "holds",
-    "undo_text",
-    "direction",
-    "null_undoes",
+_FAMILY = frozenset(("kind", "made", "undone", "undo_text", "make", "undo"))
+_ROW = frozenset(
+    ("call", "resource", "container", "record", "holds", "undo_text", "direction", "null_undoes")
 )
 _OPERAND = re.compile(r"(\*?)arg([1-9])")
-_PLACES = {"return": Operand(0), "none": Operand(-1)}
+_ARG1 = Operand(1)
+_OPERANDS = {"return": Operand(0), "none": Operand(-1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +79,9 @@ def _undo_text(parts: dict[str, Reader], known: Family | None) -> str:
         return known.undo_text
     if "undo" in parts:
         for row in parts["undo"].rows():
-            for function in row.table(_ROW)["call"].words():
+            parts_of_row = _parts(row)
+            if "call" in parts_of_row:
+                function, *_ = parts_of_row["call"].words()
                 return f"{function}({{resource}});"
     return ""
 
@@ -99,11 +96,10 @@ def _pattern(reader: Reader) -> str:
 
 
 def _rows(reader: Reader, family: Family, does: Does) -> list[EffectRow]:
-    parts = reader.table(_ROW)
-    for needed in ("call", "resource"):
-        if needed not in parts:
-            reader.fail(f"a row must say '{needed}'")
-    resource = _operand(parts["resource"])
+    parts = _parts(reader)
+    if "call" not in parts:
+        reader.fail("a row must say 'call'")
+    resource = _operand(parts["resource"]) if "resource" in parts else _ARG1
     container = _operand(parts["container"]) if "container" in parts else None
     record = _operand(parts["record"]) if "record" in parts else None
     holds = parts["holds"].choice(Holds) if "holds" in parts else Holds.ALWAYS
@@ -111,30 +107,41 @@ def _rows(reader: Reader, family: Family, does: Does) -> list[EffectRow]:
     null_undoes = parts["null_undoes"].number(1) if "null_undoes" in parts else 0
     text = family.made if does is Does.MAKE else family.undone
     undo_text = _pattern(parts["undo_text"]) if "undo_text" in parts else family.undo_text
+    if does is Does.UNDO:
+        undo_text = ""
+    name, kind = family.name, family.kind
     return [
         EffectRow(
-            function=function,
-            family=family.name,
-            kind=family.kind,
-            does=does,
-            resource=resource,
-            container=container,
-            holds=holds,
-            text=text,
-            undo_text=undo_text if does is Does.MAKE else "",
-            direction=direction,
-            record=record,
-            null_undoes=null_undoes,
+            function,
+            name,
+            kind,
+            does,
+            resource,
+            container,
+            holds,
+            text,
+            undo_text,
+            direction,
+            record,
+            null_undoes,
         )
         for function in parts["call"].words()
     ]
 
 
+def _parts(reader: Reader) -> dict[str, Reader]:
+    """A row's keys; a row that is a mere string is its calls."""
+    if isinstance(reader.value, str):
+        return {"call": reader}
+    return reader.table(_ROW)
+
+
 def _operand(reader: Reader) -> Operand:
     word = reader.text()
-    if word in _PLACES:
-        return _PLACES[word]
-    match = _OPERAND.fullmatch(word)
-    if match is None:
-        reader.fail(f"'{word}' is not one of return, argN, *argN, none (N from 1 to 9)")
-    return Operand(int(match.group(2)), pointee=bool(match.group(1)))
+    known = _OPERANDS.get(word)
+    if known is None:
+        match = _OPERAND.fullmatch(word)
+        if match is None:
+            reader.fail(f"'{word}' is not one of return, argN, *argN, none (N from 1 to 9)")
+        known = _OPERANDS[word] = Operand(int(match.group(2)), pointee=bool(match.group(1)))
+    return known

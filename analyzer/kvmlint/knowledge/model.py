@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
+class World(Enum):
+    """Where code runs: the host kernel (EL1, or EL2 with VHE), or the nVHE hypervisor."""
+
+    HOST = "host"
+    EL2 = "el2"
+
+
 class Kind(Enum):
     """What sort of host state a family of functions makes and undoes."""
 

@@ -122,6 +122,8 @@ class Knowledge:
 
     def verb_forward(self, name: str) -> tuple[str, VerbPair] | None:
         """For a reclaiming name: the acquiring one and its pair. None where a row knows better."""
+        if name in self._hypercalls:
+            return None
         verbs = {inverse: (pair.verb, pair) for inverse, pair in self._inverse_verbs.items()}
         found = _other(name, verbs)
         if found is None:
