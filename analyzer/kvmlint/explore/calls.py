@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp
 from kvmlint.explore.apply import apply_summary
-from kvmlint.explore.effects import Ledger, make, new_effect, undo
+from kvmlint.explore.effects import Ledger, destroy, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.hypercalls import hypercall, reclaimed_families
@@ -81,6 +81,8 @@ class Calls:
                 return hypercall(self, state, op, site, entry)
             if name in self.wrappers:
                 return call_with_role(self, Role.PURE, state, op, site, name)
+        elif name == self.knowledge.tables.worlds.register:
+            return call_with_role(self, Role.PURE, state, op, site, name)
         if self.knowledge.predicate(name) is not None and not op.args:
             return call_with_role(self, Role.PURE, state, op, site, name)
         rows = self.knowledge.effects(name)
@@ -148,8 +150,7 @@ class Calls:
         conditional = next((r for r in rows if r.holds is not Holds.ALWAYS), None)
         if conditional is None or self._null_undo(op, conditional):
             returned = fresh if rows[0].resource.index == 0 else self.pool.result("unknown", site)
-            for row in rows:
-                self._effect(state, op, site, row, args, returned)
+            self._effects(state, op, site, rows, args, returned)
             return [self.assign(state, op, returned)]
         yes, no = _OUTCOMES[conditional.holds]
         makes_value = any(row.resource.index == 0 and not row.resource.pointee for row in rows)
@@ -160,8 +161,7 @@ class Calls:
         else:
             self.assign(good, op, returned)
             self.eval.set_signs(good, returned, yes)
-        for row in rows:
-            self._effect(good, op, site, row, args, returned)
+        self._effects(good, op, site, rows, args, returned)
         if op.discarded:
             return [good]
         bad = state
@@ -175,6 +175,31 @@ class Calls:
         index = row.null_undoes
         return bool(index) and index <= len(op.args) and _is_null(op.args[index - 1])
 
+    def _effects(
+        self,
+        state: State,
+        op: CallOp,
+        site: int,
+        rows: tuple[EffectRow, ...],
+        args: tuple[Value, ...],
+        returned: Value,
+    ) -> None:
+        """Several rows of one call: kfree undoes more than one family, but destroys one thing."""
+        gone: list[Effect] = []
+        undone = False
+        for row in rows:
+            effect = self._effect(state, op, site, row, args, returned)
+            if effect is None:
+                continue
+            if effect.building:
+                make(state, effect)
+            elif undo(self.ledger, state, effect, site, destroys=False):
+                undone = True
+            else:
+                gone.append(effect)
+        if gone and not undone:
+            destroy(state, gone[0])
+
     def _effect(
         self,
         state: State,
@@ -183,7 +208,7 @@ class Calls:
         row: EffectRow,
         args: tuple[Value, ...],
         returned: Value,
-    ) -> None:
+    ) -> Effect | None:
         does = row.does
         if self._null_undo(op, row):
             does = Does.UNDO
@@ -191,11 +216,11 @@ class Calls:
             arg = op.args[row.direction - 1] if row.direction <= len(op.args) else None
             number = number_of(self.eval.value(state, arg)) if arg is not None else None
             if number is None:
-                return  # direction decided at run time: neutral
+                return None  # direction decided at run time: neutral
             does = Does.MAKE if number else Does.UNDO
         resource = self._operand(state, site, row.resource, args, returned, does)
         if resource is None or self._is_null(state, resource):
-            return
+            return None
         container = None
         if row.container is not None:
             container = self._operand(state, site, row.container, args, returned, does)
@@ -203,13 +228,8 @@ class Calls:
         if row.record is not None:
             record = self._operand(state, site, row.record, args, returned, does)
         kind = EffectKind(row.kind.value)
-        effect = new_effect(kind, row.family, does is Does.MAKE, resource, site, container, record)
-        if does is Does.MAKE:
-            self.ledger.rows[site, row.family] = row
-            make(state, effect)
-        else:
-            self.ledger.rows.setdefault((site, row.family), row)
-            undo(self.ledger, state, effect, site)
+        self.ledger.rows.setdefault((site, row.family), row)
+        return new_effect(kind, row.family, does is Does.MAKE, resource, site, container, record)
 
     def _operand(
         self,
@@ -248,8 +268,7 @@ class Calls:
             return False
         op = CallOp(0, 0, "", Name(0, 0, name), args, "bare")
         values = self.arguments(state, op)
-        for row in rows:
-            self._effect(state, op, site, row, values, self.pool.result("unknown", site))
+        self._effects(state, op, site, rows, values, self.pool.result("unknown", site))
         return True
 
     def guard(self, state: State, op: GuardOp, site: int) -> list[State]:

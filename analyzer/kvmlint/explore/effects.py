@@ -164,12 +164,16 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
         for hit in hits:
             ledger.undone.setdefault((hit.site, hit.family), set()).add(site)
         state.effects = state.effects - frozenset(hits)
-        if effect.kind is EffectKind.PUBLISH:
-            return True
         return True
-    if destroys and effect.kind is not EffectKind.LOCK and _is_foreign(effect.resource):
-        state.effects = state.effects | {effect}
+    if destroys:
+        destroy(state, effect)
     return False
+
+
+def destroy(state: State, effect: Effect) -> None:
+    """State that was there before this path is gone; releasing a lock destroys nothing."""
+    if effect.kind is not EffectKind.LOCK and _is_foreign(effect.resource):
+        state.effects = state.effects | {effect}
 
 
 def _is_foreign(resource: Value) -> bool:

@@ -13,7 +13,7 @@ from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, ZERO
 from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
-from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, number_of
+from kvmlint.explore.values import Address, Compute, Pool, Pure, Result, Value, Var, number_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.syntax.ast import Field, Name
@@ -163,6 +163,9 @@ class _Engine:
         value = self.evaluator.value(state, op.value)
         if op.step and not (isinstance(place, Var) and place.local):
             self._count(state, op, place, site)
+        if self.looping[site] and isinstance(value, Compute) and not self.pool.is_truth(value):
+            # A cursor: what it holds in later turns is named by where it is computed.
+            value = self.pool.result("unknown", site)
         self.evaluator.write(state, place, value)
         if isinstance(place, Address):
             self.ledger.stores.add("." + place.fields[-1])

@@ -112,8 +112,11 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
             if effect.handed == "el2":
                 continue
             kept = effect.resource is value or _written(exit_, effect.resource)
-            if effect.kind is EffectKind.MEMORY and not kept:
-                continue
+            if effect.kind is not EffectKind.ACQUIRE and not kept:
+                # Callers can't name it: a record that a lookup found, memory that a record took.
+                root = root_of(effect.resource)
+                if effect.kind is EffectKind.MEMORY or not _nameable(root):
+                    continue
         keep.append(
             effect._replace(many=effect.many or effect.old or found.ledger.in_loop(effect.site))
         )

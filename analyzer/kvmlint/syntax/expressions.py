@@ -162,10 +162,11 @@ class Expressions:
         return ast.Opaque(start, end, " ".join(self.source(start, end).split()))
 
     def _name(self, node: tree_sitter.Node) -> ast.Expr:
-        start, end = self.at(node), self.end(node)
-        if (mark := self.mark(node)) in self.marks.opaque or mark in self.marks.typeof:
+        mark = self.shift + node.start_byte
+        if mark in self.marks.opaque or mark in self.marks.typeof:
             return self._opaque(node)
-        return ast.Name(start, end, self.source(start, end))
+        start, end = self.base + mark, self.base + self.shift + node.end_byte
+        return ast.Name(start, end, self.data[start:end].decode("utf-8", "replace"))
 
     def _number(self, node: tree_sitter.Node) -> ast.Expr:
         start, end = self.at(node), self.end(node)

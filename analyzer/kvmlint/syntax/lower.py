@@ -188,20 +188,22 @@ class _Statements(Expressions):
                 word = self.source(kind.start, kind.end)
                 destructor = f"class_{word}_destructor"
                 return ast.Declare(start, end, name, f"class_{word}_t", expr, destructor)
-            case ast.Call(func=ast.Name(name=macro), args=args) if macro in self.dialect.declaring:
-                return self._declaring(start, end, expr, macro, args)
+            case ast.Call(func=ast.Name(name=macro)) if (
+                self.mark(node) in self.marks.statics or macro in self.dialect.declaring
+            ):
+                return self._declaring(start, end, expr, macro)
         return ast.ExprStmt(start, end, expr)
 
-    def _declaring(
-        self, start: int, end: int, expr: ast.Call, macro: str, args: tuple[ast.Expr, ...]
-    ) -> ast.Stmt:
-        kind_at, name_at, kind = self.dialect.declaring[macro]
+    def _declaring(self, start: int, end: int, expr: ast.Call, macro: str) -> ast.Stmt:
+        args = expr.args
+        kind_at, name_at, kind = self.dialect.declaring.get(macro, (-1, 0, macro))
+        static = start - self.base in self.marks.statics
         name = args[name_at] if name_at < len(args) else None
         if not isinstance(name, ast.Name):
             return ast.ExprStmt(start, end, expr)
         if 0 <= kind_at < len(args):
             kind = self.type_of(self.masked[args[kind_at].start : args[kind_at].end])
-        return ast.Declare(start, end, name.name, kind, expr)
+        return ast.Declare(start, end, name.name, kind, expr, static=static)
 
     def if_(self, node: tree_sitter.Node) -> ast.Stmt:
         if self.mark(node) in self.marks.roles:

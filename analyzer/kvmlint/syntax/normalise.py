@@ -10,8 +10,10 @@ What a rewrite hides is kept in ``Marks`` under the offset where the lowering wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 
 from kvmlint.syntax.dialect import Dialect
 from kvmlint.syntax.tokens import OPENING, Tokens, is_word, tokenise
@@ -60,6 +62,8 @@ class Marks:
     """offsets of the '||' that stands for '...' in a case label"""
     cleanups: list[tuple[int, str]] = field(default_factory=list)
     """offset and function of each __free and __cleanup"""
+    statics: set[int] = field(default_factory=set)
+    """offsets of the macros of ``static DEFINE_X(…)``"""
     computed: set[int] = field(default_factory=set)
     """offsets of the labels that stand for computed ones"""
     dropped: set[int] = field(default_factory=set)
@@ -111,21 +115,12 @@ class _Rewriter:
         self.control: set[int] = set()
         self.cast: set[int] = set()
         self.literal: set[int] = set()
-        self.special = {
-            word.encode(): action
-            for names, action in (
-                (dialect.attributes, self._attribute),
-                (dialect.called_attributes, self._called_attribute),
-                (dialect.cleanups, self._cleanup),
-                (dialect.opaque_calls, self._opaque_call),
-            )
-            for word in names
-        }
-        for word in _TYPEOF:
-            self.special[word] = self._typeof
-        for word in _ASM:
-            self.special[word] = self._asm
-        self.special[b"goto"] = self._goto
+        self.special = _special(
+            dialect.attributes,
+            dialect.called_attributes,
+            dialect.cleanups,
+            dialect.opaque_calls,
+        )
 
     def run(self) -> Normal:
         tokens = self.tokens
@@ -139,7 +134,7 @@ class _Rewriter:
             if is_word(token):
                 action = special.get(token)
                 if action is not None:
-                    index = action(index)
+                    index = action(self, index)
                     continue
                 if token in _TYPE_WORDS:
                     index = self._type_word(index, kind)
@@ -252,6 +247,21 @@ class _Rewriter:
         self.marks.opaque.add(self.tokens.at[index])
         return close + 1
 
+    def _static(self, index: int) -> int:
+        """``static DEFINE_X(name, …);``: a call to the parser, a declaration to us."""
+        tokens = self.tokens
+        word = self._next(index)
+        if self._next(index + 1) != b"(" or not is_word(word) or word in self.special:
+            return index + 1
+        close = tokens.match[index + 2]
+        if self._next(close) == b"=" and self._next(close + 1) == b"{":
+            self._blank(tokens.at[close + 1], tokens.end(tokens.match[close + 2]))
+        elif self._next(close) != b";":
+            return index + 1
+        self._blank(tokens.at[index], tokens.end(index))
+        self.marks.statics.add(tokens.at[index + 1])
+        return index + 1
+
     def _typeof(self, index: int) -> int:
         if self._next(index) != b"(":
             return index + 1
@@ -324,7 +334,16 @@ class _Rewriter:
             return index + 1
         if word in _KEYWORDS:
             return index + 1
+        if word.startswith(b"while_") and self._previous(index) == b"}" and kind == b"b":
+            # do { … } while_each_thread(g, p);
+            self.out[tokens.at[index] : tokens.end(index)] = b"while".ljust(len(word))
+            return index + 1
         self.calls.append((tokens.at[index + 1], tokens.at[close]))
+        if kind == b"a" and index > 1:
+            # KERN_DEBUG pr_fmt("…"): two strings joined
+            before = tokens.text[index - 1]
+            if is_word(before) and tokens.text[index - 2] in (b"(", b","):
+                self._blank(tokens.at[index - 1], tokens.at[index])
         if tokens.text[index + 2] == b",":
             self._missing(tokens.end(index + 1), tokens.at[index + 2])
         if self._starts_statement(index, kind):
@@ -336,7 +355,10 @@ class _Rewriter:
         tokens = self.tokens
         word = tokens.text[index].decode("latin-1")
         follower = self._next(close)
-        if word == "scoped_guard":
+        if follower == b"=" and self._next(close + 1) == b"{":
+            # DECLARE_BITMAP(name, bits) = { … };
+            self._blank(tokens.at[close + 1], tokens.end(tokens.match[close + 2]))
+        elif word == "scoped_guard":
             self._loop(index, close, Role.GUARD)
         elif word == "scoped_cond_guard":
             self._loop(index, close, Role.CONDITIONAL_GUARD)
@@ -351,6 +373,7 @@ class _Rewriter:
                 self._loop(index, close, Role.LOOP)
             elif between and (follower in (b"}", b"else") or b"\n" in between):
                 self.out[tokens.end(close)] = 0x3B
+                self.control.add(close)
 
     def _loop(self, index: int, close: int, role: Role) -> None:
         tokens = self.tokens
@@ -464,16 +487,55 @@ class _Rewriter:
             steps += 1
 
     def _string(self, index: int) -> None:
-        """A macro call that is joined to a string, ``"a" __stringify(x) "b"``, becomes blank."""
+        """Macros joined to a string, ``KERN_ERR PFX "a" __stringify(x) "b"``, become blank."""
         tokens = self.tokens
-        if is_word(self._next(index)) and self._next(index + 1) == b"(":
-            close = tokens.match[index + 2]
-            if close > index + 2:
-                self._blank(tokens.at[index + 1], tokens.end(close))
-        if self._previous(index) == b")" and index - 1 not in self.control:
-            opened = tokens.match[index - 1]
-            if 0 < opened < index - 1 and is_word(tokens.text[opened - 1]):
-                self._blank(tokens.at[opened - 1], tokens.end(index - 1))
+        text = tokens.text
+        last = index
+        while (follower := self._next(last)) and (follower[0] == 0x22 or is_word(follower)):
+            if follower in _KEYWORDS:
+                break
+            last += 1
+            if is_word(follower):
+                if self._next(last) == b"(":
+                    last = max(last, tokens.match[last + 1])
+                self._blank(tokens.end(index), tokens.end(last))
+        first = index
+        while first > 0:
+            before = text[first - 1]
+            if before == b")" and first - 1 not in self.control and first - 1 not in self.cast:
+                opened = tokens.match[first - 1]
+                if not 0 < opened < first - 1 or not is_word(text[opened - 1]):
+                    break
+                first = opened - 1
+            elif is_word(before) and before not in _KEYWORDS:
+                first -= 1
+            else:
+                break
+        if first < index:
+            self._blank(tokens.at[first], tokens.at[index])
+
+
+@lru_cache(maxsize=8)
+def _special(
+    attributes: frozenset[str],
+    called: frozenset[str],
+    cleanups: frozenset[str],
+    opaque: frozenset[str],
+) -> dict[bytes, Callable[[_Rewriter, int], int]]:
+    """Words that are rewritten wherever they stand; the method returns the next token's index."""
+    special: dict[bytes, Callable[[_Rewriter, int], int]] = {}
+    for names, action in (
+        (attributes, _Rewriter._attribute),
+        (called, _Rewriter._called_attribute),
+        (cleanups, _Rewriter._cleanup),
+        (opaque, _Rewriter._opaque_call),
+    ):
+        special.update((word.encode(), action) for word in names)
+    special.update(dict.fromkeys(_TYPEOF, _Rewriter._typeof))
+    special.update(dict.fromkeys(_ASM, _Rewriter._asm))
+    special[b"goto"] = _Rewriter._goto
+    special[b"static"] = _Rewriter._static
+    return special
 
 
 def _begins_operand(token: bytes) -> bool:

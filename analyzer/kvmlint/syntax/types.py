@@ -9,14 +9,12 @@ from kvmlint.syntax.ast import Parameter, TypeText
 from kvmlint.syntax.dialect import Dialect
 from kvmlint.syntax.heads import RawHead
 
-TYPE_WORDS = frozenset(
-    word
-    for word in """
-    struct union enum unsigned signed int char void long short float double const volatile _Bool
-    bool __signed__ __const __volatile__ typeof __typeof__ __typeof typeof_unqual __int128
-    __unqual_scalar_typeof _Complex __auto_type restrict _Atomic
-    """.split()
-)
+_TYPE_WORDS = """
+struct union enum unsigned signed int char void long short float double const volatile _Bool
+bool __signed__ __const __volatile__ typeof __typeof__ __typeof typeof_unqual __int128
+__unqual_scalar_typeof _Complex __auto_type restrict _Atomic
+"""
+TYPE_WORDS = frozenset(_TYPE_WORDS.split())
 """Words that begin a type wherever an expression could stand."""
 
 STORAGE = frozenset(

@@ -25,11 +25,11 @@ __all__ = ["DEEPEST", "Dialect", "FunctionHead", "Problem", "TooDeep", "Unit", "
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _CALLED = re.compile(rb"([A-Za-z_]\w*)\s*\(")
 _TYPEDEF = re.compile(rb"\btypedef\b[^;{}()]*?([A-Za-z_]\w*)\s*;|\}\s*(\w+_t)\s*;")
-_KEYWORDS = TYPE_WORDS | frozenset(
-    word
-    for word in """if else while do for switch case default return goto break continue sizeof static extern
-    register inline typedef asm __asm__ volatile _Generic _Alignof alignof""".split()
-)
+_OTHER_KEYWORDS = """
+if else while do for switch case default return goto break continue sizeof static extern register
+inline typedef asm __asm__ volatile _Generic _Alignof alignof
+"""
+_KEYWORDS = TYPE_WORDS | frozenset(_OTHER_KEYWORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
