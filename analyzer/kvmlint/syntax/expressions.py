@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kvmlint.syntax import ast
 from kvmlint.syntax.dialect import Dialect
-from kvmlint.syntax.normalise import Marks
+from kvmlint.syntax.marks import Marks
 from kvmlint.syntax.types import type_text
 
 if TYPE_CHECKING:

@@ -151,6 +151,8 @@ def read_head(text: bytes, since: int, brace: int, end: int, dialect: Dialect) -
     choice = _choose(groups, tokens)
     if choice is None:
         return None
+    if not old_style and any(word in _TAGS for _, word in tokens[groups[-1].close :]):
+        return None  # MACRO(name) enum tag {
     place = choice.at
     lparen, rparen = choice.open, choice.close
     position = groups.index(choice)

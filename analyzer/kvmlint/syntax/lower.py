@@ -10,9 +10,11 @@ import tree_sitter
 import tree_sitter_c
 
 from kvmlint.syntax import ast
+from kvmlint.syntax.declarations import Declarations
 from kvmlint.syntax.dialect import Dialect
-from kvmlint.syntax.expressions import Expressions, TooDeep
-from kvmlint.syntax.normalise import Normal, Role, drop_around, normalise
+from kvmlint.syntax.expressions import TooDeep
+from kvmlint.syntax.marks import Normal, Role, drop_around
+from kvmlint.syntax.normalise import normalise
 
 _REPAIRS = 12
 """Times that a body is parsed again after giving up the arguments of a macro call."""
@@ -81,7 +83,7 @@ def _errors(root: tree_sitter.Node) -> list[tuple[int, int]]:
     return found
 
 
-class _Statements(Expressions):
+class _Statements(Declarations):
     """Lowering of the statements of one body."""
 
     errors: list[tuple[int, int]]
@@ -117,7 +119,7 @@ class _Statements(Expressions):
                 case "case_statement":
                     stack.extend(reversed(self._case(node, out)))
                 case "declaration":
-                    self._declaration(node, out)
+                    self.declaration(node, out)
                 case "ERROR" | "else_clause" | "attributed_statement":
                     self.deeper(node)
                     stack.extend(reversed(node.named_children))
@@ -191,19 +193,8 @@ class _Statements(Expressions):
             case ast.Call(func=ast.Name(name=macro)) if (
                 self.mark(node) in self.marks.statics or macro in self.dialect.declaring
             ):
-                return self._declaring(start, end, expr, macro)
+                return self.declaring(start, end, expr, macro)
         return ast.ExprStmt(start, end, expr)
-
-    def _declaring(self, start: int, end: int, expr: ast.Call, macro: str) -> ast.Stmt:
-        args = expr.args
-        kind_at, name_at, kind = self.dialect.declaring.get(macro, (-1, 0, macro))
-        static = start - self.base in self.marks.statics
-        name = args[name_at] if name_at < len(args) else None
-        if not isinstance(name, ast.Name):
-            return ast.ExprStmt(start, end, expr)
-        if 0 <= kind_at < len(args):
-            kind = self.type_of(self.masked[args[kind_at].start : args[kind_at].end])
-        return ast.Declare(start, end, name.name, kind, expr, static=static)
 
     def if_(self, node: tree_sitter.Node) -> ast.Stmt:
         if self.mark(node) in self.marks.roles:
@@ -283,7 +274,7 @@ class _Statements(Expressions):
         init: list[ast.Stmt] = []
         first = node.child_by_field_name("initializer")
         if first is not None and first.type == "declaration":
-            self._declaration(first, init)
+            self.declaration(first, init)
         elif first is not None:
             init.append(ast.ExprStmt(self.at(first), self.end(first), self.expr(first)))
         cond, step = node.child_by_field_name("condition"), node.child_by_field_name("update")
@@ -318,109 +309,6 @@ class _Statements(Expressions):
         inner = node.named_children
         value = self.expr(inner[0]) if inner else None
         return ast.Return(self.at(node), self.end(node), value)
-
-    # --- declarations ------------------------------------------------------------------------
-
-    def _declaration(self, node: tree_sitter.Node, out: list[ast.Stmt]) -> None:
-        """Appends one Declare for each variable."""
-        declarators = node.children_by_field_name("declarator")
-        kind = node.child_by_field_name("type")
-        if not declarators or kind is None:
-            return
-        words = self.masked[self.at(node) : self.at(declarators[0])]
-        if words.startswith(b"__label__"):
-            return
-        if kind.start_byte > node.start_byte + len(words):
-            words = self.masked[self.at(kind) : self.end(kind)]
-        brace = words.find(b"{")
-        if brace >= 0:
-            words = words[:brace] + b"{...}"
-        static = b"static" in words.split()
-        base = self.type_of(self.text[self.mark(node) :][: len(words)])
-        if (
-            any(
-                self.mark(node) <= place < self.mark(node) + len(words)
-                for place in self.marks.typeof
-            )
-            or brace >= 0
-        ):
-            base = self.type_of(words)
-        start = self.at(node)
-        for one in declarators:
-            value = one.child_by_field_name("value") if one.type == "init_declarator" else None
-            inner = one.child_by_field_name("declarator") if one.type == "init_declarator" else one
-            name, suffix = self._declarator(inner)
-            if name is None:
-                continue
-            text = self.source(self.at(name), self.end(name))
-            init = None if value is None else self.expr(value)
-            if base in self.dialect.declaring:
-                base = self.dialect.declaring[base][2]
-            cleanup = self._cleanup_of(node, declarators, one)
-            out.append(
-                ast.Declare(
-                    start,
-                    self.end(node) if one is declarators[-1] else self.end(one),
-                    text,
-                    f"{base} {suffix}" if suffix else base,
-                    init,
-                    cleanup,
-                    static,
-                )
-            )
-            start = self.end(one)
-
-    def _cleanup_of(
-        self,
-        node: tree_sitter.Node,
-        declarators: list[tree_sitter.Node],
-        one: tree_sitter.Node,
-    ) -> str:
-        """The cleanup whose attribute stands behind this declarator's name, or before them all."""
-        if not self.marks.cleanups:
-            return ""
-        index = declarators.index(one)
-        first = self.mark(node) if index == 0 else self.mark(one)
-        last = self.shift + node.end_byte
-        if index + 1 < len(declarators):
-            last = self.mark(declarators[index + 1])
-        # A statement expression in the value may declare variables of its own.
-        value = one.child_by_field_name("value") if one.type == "init_declarator" else None
-        if value is not None:
-            last = min(last, self.mark(value))
-        for place, function in self.marks.cleanups:
-            if first <= place < last:
-                return function
-        return ""
-
-    def _declarator(self, node: tree_sitter.Node | None) -> tuple[tree_sitter.Node | None, str]:
-        """The identifier of a declarator (None for a function's prototype) and what it adds to
-        the type: stars, '[]', '(*)()'."""
-        stars = ""
-        suffix = ""
-        pointer_to = ""
-        while node is not None:
-            match node.type:
-                case "identifier" | "type_identifier" | "primitive_type" | "field_identifier":
-                    name = stars + (" " if stars and suffix else "") + suffix
-                    return node, (pointer_to or name)
-                case "pointer_declarator":
-                    stars += "*"
-                case "array_declarator":
-                    suffix += "[]"
-                case "function_declarator":
-                    inner = node.child_by_field_name("declarator")
-                    if inner is None or inner.type != "parenthesized_declarator":
-                        return None, ""
-                    pointer_to = (stars + " " if stars else "") + "(*)()"
-                case "parenthesized_declarator" | "attributed_declarator":
-                    named = node.named_children
-                    node = named[0] if named else None
-                    continue
-                case _:
-                    return None, ""
-            node = node.child_by_field_name("declarator")
-        return None, ""
 
 
 _TYPE_ONLY = frozenset({"type_identifier", "primitive_type", "statement_identifier"})
