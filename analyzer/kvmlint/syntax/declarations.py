@@ -94,6 +94,9 @@ class Declarations(Expressions):
         for place, function in self.marks.cleanups:
             if first <= place < last:
                 return function
+            # __cleanup(f) int fd = …: blank, so not part of the declaration to the parser.
+            if index == 0 and place < first and not self.text[place:first].strip():
+                return function
         return ""
 
     def _declarator(self, node: tree_sitter.Node | None) -> tuple[tree_sitter.Node | None, str]:

@@ -170,7 +170,11 @@ class Expressions:
 
     def _number(self, node: tree_sitter.Node) -> ast.Expr:
         start, end = self.at(node), self.end(node)
-        return ast.Number(start, end, integer(self.source(start, end)))
+        text = self.source(start, end)
+        if text[0] in "+-":  # part of the literal to the parser
+            number = ast.Number(start + 1, end, integer(text[1:].lstrip()))
+            return ast.Unary(start, end, text[0], number)
+        return ast.Number(start, end, integer(text))
 
     def _text(self, node: tree_sitter.Node) -> ast.Expr:
         return ast.Text(self.at(node), self.end(node))

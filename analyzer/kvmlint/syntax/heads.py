@@ -231,7 +231,8 @@ def _groups(tokens: list[tuple[int, str]], dialect: Dialect) -> tuple[list[_Grou
             if depth or token != ")":
                 continue
             before = tokens[opened - 1][1] if opened > first else ""
-            if before and _is_word(before):
+            pointer = tokens[opened + 1][1] == "*"  # int (*f(void))(int)
+            if before and _is_word(before) and not pointer:
                 attribute = (
                     before in dialect.called_attributes
                     or before in dialect.attributes

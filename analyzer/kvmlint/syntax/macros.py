@@ -29,7 +29,8 @@ class MacroRewriting(Rewriting):
         if kind == b"a" and index > 1:
             # KERN_DEBUG pr_fmt("…"): two strings joined
             before = tokens.text[index - 1]
-            if is_word(before) and tokens.text[index - 2] in (b"(", b","):
+            after = tokens.text[index - 2] in (b"(", b",")
+            if after and is_word(before) and before not in KEYWORDS:
                 self.blank(tokens.at[index - 1], tokens.at[index])
         if tokens.text[index + 2] == b",":
             self.missing(tokens.end(index + 1), tokens.at[index + 2])

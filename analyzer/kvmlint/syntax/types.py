@@ -32,7 +32,7 @@ def type_text(raw: str, attributes: frozenset[str]) -> TypeText:
 
 
 def _join(tokens: list[str]) -> TypeText:
-    out = ""
+    out = before = ""
     for token in tokens:
         if token in STORAGE:
             continue
@@ -41,11 +41,12 @@ def _join(tokens: list[str]) -> TypeText:
         if out and (
             (wordy and (last.isalnum() or last in "_*)}"))
             or (token in "*{}" and last not in "*(")
-            or (token in "([" and last == "*" and token == "(")
+            or (token == "(" and last not in "(*)" and "typeof" not in before)
             or (wordy and last in ";{,")
         ):
             out += " "
         out += token
+        before = token
     return out
 
 
@@ -101,9 +102,14 @@ def _split(tokens: list[tuple[int, str]], separator: str) -> list[list[tuple[int
 def returns(text: bytes, head: RawHead, dialect: Dialect) -> TypeText:
     """The return type ('' for a macro head like SYSCALL_DEFINE)."""
     tokens = _strip(_tokens(text, head.start, min(head.name_start, head.lparen)), dialect)
-    if tokens and tokens[-1][1] == "(":  # FNAME(name)(args), int (*name(…))(…)
-        tokens = tokens[:-2] if len(tokens) > 1 and tokens[-2][1].isupper() else tokens[:-1]
-    return _join([word for _, word in tokens])
+    words = [word for _, word in tokens]
+    if head.lparen < head.name_start:  # SYSCALL_DEFINE1(name, …)
+        words = words[:-1]
+    elif words[-2:] == ["(", "*"]:  # int (*name(…))(…)
+        return _join(words[:-2]) + " (*)()"
+    elif words[-1:] == ["("]:  # FNAME(name)(args)
+        words = words[:-2]
+    return _join(words)
 
 
 def parameters(text: bytes, head: RawHead, dialect: Dialect) -> tuple[Parameter, ...]:
