@@ -181,6 +181,14 @@ STATEMENTS = {
         "(exprstmt (call f []))",
     ],
     "x = 1; FINISH(a)": ["(exprstmt (assign = x 1))", "(exprstmt (call FINISH [a]))"],
+    "BEGIN\n\tf(a);\n\tMIDDLE\n\tx = 1;\n\tEND\n": [
+        "(exprstmt BEGIN)",
+        "(exprstmt (call f [a]))",
+        "(exprstmt MIDDLE)",
+        "(exprstmt (assign = x 1))",
+        "(exprstmt END)",
+    ],
+    "if (a)\n\t\tBEGIN\n\telse\n\t\tf();": ["(if a (exprstmt BEGIN) (exprstmt (call f [])))"],
     "cmp(a, <, b); f();": ["(exprstmt (call cmp []))", "(exprstmt (call f []))"],
 }
 
@@ -262,7 +270,7 @@ def test_typedefs_of_the_file_make_casts() -> None:
 def test_statement_without_meaning_to_the_parser_is_a_problem() -> None:
     unit = unit_of("int f(void)\n{\n\ta();\n\twait(x, return g());\n}\n")
     (head,) = unit.heads
-    assert unit.problems == ()
+    assert not unit.problems
     unit.lower(head)
     assert {(one.function, one.message) for one in unit.problems} == {("f", "not understood")}
 

@@ -104,7 +104,7 @@ def _recover(text: bytes, dialect: Dialect) -> tuple[list[RawHead], list[Broken]
         at = found.start()
         margin = at == 0 or text[at - 1] == 0x0A
         if text[at] == 0x7B:
-            if depth and margin and text[:at].rstrip()[-1:] == b")":
+            if depth and margin and text[max(0, at - 200) : at].rstrip()[-1:] == b")":
                 line = text.rfind(b"\n\n", 0, at)
                 line = line if line > opened else at
                 give_up(line)

@@ -43,6 +43,23 @@ class MacroRewriting(Rewriting):
             self._macro_statement(index, close)
         return index + 1
 
+    def bare(self, index: int, follower: bytes) -> None:
+        """A word alone on its line that begins a statement is a macro without ';'. It would be
+        taken for the type of a declaration, and swallow the statement on the next line."""
+        if follower != b"}" and not is_word(follower):
+            return
+        tokens = self.tokens
+        end = tokens.end(index)
+        gap = self.body[end : tokens.at[index + 1]]
+        if (
+            b"\n" in gap
+            and self.starts_statement(index, b"b")
+            and tokens.text[index] not in KEYWORDS
+            and tokens.text[index].decode("latin-1") not in self.dialect.types
+        ):
+            self.out[end] = 0x3B
+            self.control.add(index)
+
     def _macro_statement(self, index: int, close: int) -> None:
         """``word(…)`` that begins a statement: a loop macro, a guard, or a macro without ';'."""
         tokens = self.tokens

@@ -68,6 +68,8 @@ class _Rewriter(MacroRewriting):
                 if index + 1 < count and text[index + 1] == b"(":
                     index = self.called(index, kind)
                     continue
+                if kind == b"b" and index + 1 < count:
+                    self.bare(index, text[index + 1])
             elif token in OPENING:
                 if token == b"(":
                     skip = self._parenthesis(index)

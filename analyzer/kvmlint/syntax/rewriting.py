@@ -68,9 +68,7 @@ class Rewriting:
 
     def starts_statement(self, index: int, kind: bytes) -> bool:
         before = self.previous(index)
-        return kind == b"b" and (
-            before in _BEFORE_STATEMENT or (before == b")" and index - 1 in self.control)
-        )
+        return kind == b"b" and (before in _BEFORE_STATEMENT or index - 1 in self.control)
 
     def missing(self, start: int, end: int) -> None:
         """An empty macro argument, when there is room for a word."""
