@@ -186,6 +186,11 @@ def test_a_function_without_choices_has_one_head() -> None:
     assert names(unit_of(text)) == ["f", "f", "g"]
 
 
+def test_a_branch_without_code_makes_no_second_head() -> None:
+    text = "int f(void)\n{\n#ifdef A\n\t/* a */\n#else\n\t/* b */\n#endif\n\tg();\n}\n"
+    assert names(unit_of(text)) == ["f"]
+
+
 def test_header_guard_and_defines_in_the_file() -> None:
     text = """#ifndef _X_H
 #define _X_H

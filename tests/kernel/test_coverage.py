@@ -99,3 +99,41 @@ def test_everything_of_6_1_is_covered(kernel_6_1: Path) -> None:
     assert wrong == []
     assert functions > 1500
     assert sites >= 20
+
+
+def lost_calls(unit: Unit) -> list[str]:
+    """Names that the text of a body calls and its lowered tree doesn't mention."""
+    dialect = unit.dialect
+    known = dialect.attributes | dialect.called_attributes | dialect.cleanups
+    known |= dialect.opaque_calls | {"guard", "scoped_guard", "asm"}
+    lost: list[str] = []
+    for head in unit.heads:
+        seen: set[str] = set()
+        hidden = ""
+        for node in walk(unit.lower(head).body):
+            match node:
+                case ast.Call(func=ast.Name(name=name) | ast.Field(name=name)):
+                    seen.add(name)
+                case ast.LoopMacro(name=name):
+                    seen.add(name)
+                case ast.Opaque(text=text):
+                    hidden += text + " "
+        missing = unit.called(head) - seen - known
+        lost.extend(
+            f"{unit.file.path}: {head.name}: {name}"
+            for name in sorted(missing)
+            if f"{name}(" not in hidden and name not in ASSEMBLER
+        )
+    return lost
+
+
+ASSEMBLER = {"ALTERNATIVE", "ARM64_LSE_ATOMIC_INSN", "__nops"}
+"""Macros that stand between the strings of an asm statement."""
+
+
+@pytest.mark.kernel
+def test_no_call_of_6_12_is_lost(kernel_6_12: Path) -> None:
+    lost: list[str] = []
+    for file in files(kernel_6_12, *FOLDERS):
+        lost.extend(lost_calls(parse(file, Dialect.default())))
+    assert lost == []

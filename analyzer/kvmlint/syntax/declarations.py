@@ -25,7 +25,7 @@ class Declarations(Expressions):
             return
         if base in self.dialect.declaring:
             base = self.dialect.declaring[base][2]
-        start = self.at(node)
+        # IMPRECISE: an array's size is not looked at, nor are calls in it (constant, in practice).
         for index, one in enumerate(declarators):
             value = one.child_by_field_name("value") if one.type == "init_declarator" else None
             inner = one.child_by_field_name("declarator") if one.type == "init_declarator" else one
@@ -36,7 +36,7 @@ class Declarations(Expressions):
             end = self.end(node) if last else self.end(one)
             out.append(
                 ast.Declare(
-                    start,
+                    self.at(one) if index else self.at(node),
                     end,
                     self.source(self.at(name), self.end(name)),
                     f"{base} {suffix}" if suffix else base,
@@ -45,7 +45,6 @@ class Declarations(Expressions):
                     static,
                 )
             )
-            start = end
 
     def declaring(self, start: int, end: int, expr: ast.Call, macro: str) -> ast.Stmt:
         """A macro that declares a variable: DECLARE_REG(type, name, …), LIST_HEAD(name)."""

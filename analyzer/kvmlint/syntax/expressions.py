@@ -144,6 +144,8 @@ class Expressions:
                 return self._opaque(node)
             node = inner[0]
             kind = node.type
+        if kind == "identifier":
+            return self._name(node)
         lower = self.lowered.get(kind)
         if lower is None:
             return self._opaque(node)

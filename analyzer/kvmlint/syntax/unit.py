@@ -25,6 +25,7 @@ __all__ = ["DEEPEST", "Dialect", "FunctionHead", "Problem", "TooDeep", "Unit", "
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _CALLED = re.compile(rb"([A-Za-z_]\w*)\s*\(")
 _TYPEDEF = re.compile(rb"\btypedef\b[^;{}()]*?([A-Za-z_]\w*)\s*;|\}\s*(\w+_t)\s*;")
+_FLAT = bytes.maketrans(b"\n\t", b"  ")
 _OTHER_KEYWORDS = """
 if else while do for switch case default return goto break continue sizeof static extern register
 inline typedef asm __asm__ volatile _Generic _Alignof alignof
@@ -81,7 +82,8 @@ class Unit:
             raws, bad = find_heads(text, self.dialect)
             broken.extend((one, number) for one in bad)
             for raw in raws:
-                shown = text[raw.start : raw.end]
+                # A branch that is left out has lost its line ends.
+                shown = text[raw.start : raw.end].translate(_FLAT)
                 before = seen.setdefault((raw.start, raw.end, raw.name_start), [])
                 if shown in before:
                     continue
