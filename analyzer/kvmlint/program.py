@@ -17,6 +17,7 @@ from kvmlint.source import SourceError
 from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
 from kvmlint.tree.tree import Tree, macro_entries
 
+_VOID = re.compile(rb"\bvoid\s*$")
 _STEPS = re.compile(rb"\+\+|--|\+=|-=")
 
 
@@ -148,7 +149,7 @@ class Module:
             try:
                 made = summarise(self._explore(head))
             except GivenUpError:
-                return None
+                return Summary(function, (), (), given_up=True)
             if merged is None:
                 merged = made
             else:
@@ -168,7 +169,14 @@ class Module:
 
     def _matters(self, function: str) -> bool:
         if self.world is World.EL2:
-            return True
+            # Only what is returned, or left in the host's registers, reaches the host.
+            context = self.knowledge.tables.worlds.context.encode()
+            data = self.unit.file.data
+            return any(
+                _VOID.search(data, head.start, head.name_start) is None
+                or context in data[head.name_start : data.find(b"{", head.name_start)]
+                for head in self.heads[function]
+            )
         if self.reaches(function):
             return True
         for head in self.heads[function]:

@@ -175,9 +175,7 @@ def _function(run: _Run, module: Module, name: str) -> None:
     except GivenUpError as error:
         head = module.heads[name][0]
         span = module.unit.file.span(head.name_start, head.name_start + len(name))
-        run.notifications.append(
-            Notification(module.unit.file.path, str(error), span, name)
-        )
+        run.notifications.append(Notification(module.unit.file.path, str(error), span, name))
         return
     for found in explorations:
         run.functions += 1

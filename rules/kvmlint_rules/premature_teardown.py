@@ -67,6 +67,8 @@ class PrematureTeardown(Rule):
     def _gone(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
         groups: dict[str, list[Effect]] = {}
         for effect in exit_.destroyed(failure):
+            if effect.site == failure.site:
+                continue  # inside the callee: judged there
             if effect.kind in _JUDGED and function.is_about(
                 effect.record or effect.resource, failure
             ):

@@ -29,6 +29,8 @@ def contract_of(name: str, found: Exploration, worlds: WorldTable) -> HypercallC
         signs = found.evaluator.fact(exit_.state, value).signs
         if isinstance(value, Errno):
             continue
+        if isinstance(value, Result) and value.site in found.ledger.given_up:
+            return HypercallContract(name, has_handler=True)
         if isinstance(value, Result) and value.site in found.ledger.errnos:
             zero |= bool(signs & ZERO)
             positive |= bool(signs & POSITIVE)

@@ -85,14 +85,16 @@ class Calls:
             return call_with_role(self, Role.PURE, state, op, site, name)
         if self.knowledge.predicate(name) is not None and not op.args:
             return call_with_role(self, Role.PURE, state, op, site, name)
-        rows = self.knowledge.effects(name)
+        rows = self.knowledge.effects(name) if self.world is World.HOST else ()
         if rows:
             return self.rows(state, op, site, rows)
         summary = None
         role = self.knowledge.role(name)
         if role is None or role is Role.NEUTRAL or role is Role.PURE:
             summary = self.oracle.summary(name)
-        if summary is not None:
+        if summary is not None and summary.given_up:
+            self.ledger.given_up.add(site)
+        elif summary is not None:
             return apply_summary(self, state, op, site, summary)
         if role is not None:
             return call_with_role(self, role, state, op, site, name)
@@ -165,6 +167,8 @@ class Calls:
         if op.discarded:
             return [good]
         bad = state
+        always = tuple(row for row in rows if row.holds is Holds.ALWAYS)
+        self._effects(bad, op, site, always, args, returned)
         failed = self.pool.zero if no == ZERO else self.pool.result("unknown", site)
         self.assign(bad, op, failed)
         if no != ZERO:

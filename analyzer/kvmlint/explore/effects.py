@@ -12,6 +12,7 @@ from kvmlint.explore.values import (
     Address,
     Compute,
     Load,
+    Pure,
     Result,
     Value,
     Var,
@@ -41,6 +42,7 @@ class Ledger:
     undone: dict[tuple[int, str], set[int]] = field(default_factory=dict)
     first: dict[int, int] = field(default_factory=dict)
     stores: set[str] = field(default_factory=set)
+    given_up: set[int] = field(default_factory=set)
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,8 @@ def matches(ledger: Ledger, effect: Effect, undo: Effect, in_loop: bool) -> bool
         return related(ledger, effect, undo, in_loop)
     if not _containers_agree(effect, undo.container):
         return False
+    if undo.container is not None and isinstance(undo.resource, Pure) and not undo.resource.args:
+        return undo.container is effect.container  # xa_destroy: everything in it
     if undo.resource is effect.resource:
         return True
     if effect.kind is EffectKind.MEMORY and _same_memory(effect.resource, undo.resource):

@@ -10,13 +10,16 @@ from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, S
 from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
-from kvmlint.explore.facts import NEGATIVE, NONZERO, ZERO
+from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
 from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
-from kvmlint.explore.values import Address, Compute, Pool, Pure, Result, Value, Var, number_of
+from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, number_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
-from kvmlint.syntax.ast import Field, Name
+from kvmlint.syntax.ast import Binary, Field, Name
+
+
+_ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +166,15 @@ class _Engine:
         value = self.evaluator.value(state, op.value)
         if op.step and not (isinstance(place, Var) and place.local):
             self._count(state, op, place, site)
-        if self.looping[site] and isinstance(value, Compute) and not self.pool.is_truth(value):
+        if self.looping[site] and isinstance(op.value, Binary) and op.value.op in _ARITHMETIC:
             # A cursor: what it holds in later turns is named by where it is computed.
+            grows = op.value.op == "+" and not (
+                self.evaluator.fact(state, self.evaluator.value(state, op.value.left)).signs
+                & NEGATIVE
+            )
             value = self.pool.result("unknown", site)
+            if grows and op.step > 0:
+                self.evaluator.set_signs(state, value, ZERO | POSITIVE)
         self.evaluator.write(state, place, value)
         if isinstance(place, Address):
             self.ledger.stores.add("." + place.fields[-1])

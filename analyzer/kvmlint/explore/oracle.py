@@ -78,7 +78,8 @@ class Summary:
     ``reaches`` tells whether a hypercall can be reached; ``hands_status`` whether the value
     returned carries a hypercall's failure (at EL2: any errno). ``errnos`` are those that EL2 code
     can return, with the chain of functions below this one. ``stores`` are the fields ('.name') and
-    globals that the callee or its callees may write."""
+    globals that the callee or its callees may write. ``given_up``: it can be seen, but exploring
+    it was too expensive; nothing is known."""
 
     function: str
     parameters: tuple[str, ...]
@@ -89,6 +90,7 @@ class Summary:
     imprecise: bool = False
     errnos: tuple[ErrnoSource, ...] = ()
     stores: frozenset[str] = frozenset()
+    given_up: bool = False
 
 
 class Oracle(Protocol):

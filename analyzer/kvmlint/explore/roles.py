@@ -54,6 +54,11 @@ def _value(
             return calls.eval.binary("<=", calls.argument(state, op, 1), calls.pool.zero)
         case Role.STORE:
             return _store(calls, state, op)
+        case Role.LOAD:
+            return calls.eval.read(state, calls.argument(state, op, 1))
+        case Role.WRITE:
+            calls.clobber(state, calls.arguments(state, op)[:1], site)
+            return calls.pool.result("unknown", site)
         case Role.PURE:
             return calls.pool.pure(name, calls.arguments(state, op))
         case _:

@@ -200,7 +200,16 @@ class Builder:
     def _world(self, reader: Reader) -> None:
         """Globs and fatal macros add up; the rest replaces."""
         parts = reader.table(
-            ("el2", "both", "handlers", "handler_prefix", "register", "result_register", "fatal")
+            (
+                "el2",
+                "both",
+                "handlers",
+                "handler_prefix",
+                "register",
+                "result_register",
+                "fatal",
+                "context",
+            )
         )
         old = self.worlds
         self.worlds = WorldTable(
@@ -215,6 +224,7 @@ class Builder:
                 else old.result_register
             ),
             fatal=_more(old.fatal, parts, "fatal"),
+            context=_text(parts, "context", old.context),
         )
 
 

@@ -194,7 +194,8 @@ class GuardRow:
 class WorldTable:
     """Where EL2 lives: path globs (relative to the tree root) of files that run only at EL2, of
     files compiled for both worlds, the files that hold handlers; the handlers' name prefix; the
-    accessor of the host's registers; macros that are fatal at EL2."""
+    accessor of the host's registers; macros that are fatal at EL2; ``context`` is the
+    structure that holds the host's registers."""
 
     el2: tuple[str, ...] = ()
     both: tuple[str, ...] = ()
@@ -203,6 +204,7 @@ class WorldTable:
     register: str = "cpu_reg"
     result_register: int = 1
     fatal: tuple[str, ...] = ()
+    context: str = "kvm_cpu_context"
 
 
 @dataclass(frozen=True, slots=True)
