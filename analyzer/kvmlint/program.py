@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kvmlint.cfg.build import build
@@ -218,6 +219,16 @@ class Module:
             reached |= more
         self._reaches = {name: name in reached for name in calls}
         self._reaches[""] = False
+
+    def callers(self, function: str) -> list[Exploration]:
+        """Explorations of the functions of this file that call a function."""
+        found: list[Exploration] = []
+        for name, heads in self.heads.items():
+            if name == function or not any(function in self.unit.called(head) for head in heads):
+                continue
+            with suppress(GivenUpError):
+                found.extend(self.explorations(name))
+        return found
 
     # --- exploration -----------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -17,7 +17,17 @@ from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle
 from kvmlint.explore.state import Effect, EffectKind, Event, Mark
-from kvmlint.explore.values import Load, Result, Value, Var, base_object, mentions, root_of
+from kvmlint.explore.values import (
+    Address,
+    Load,
+    Result,
+    Value,
+    Var,
+    base_object,
+    mentions,
+    number_of,
+    root_of,
+)
 from kvmlint.narrate import Narrator
 
 __all__ = [
@@ -106,7 +116,8 @@ class PathExit:
         for place, held in self.state.env.items():
             if root_of(held) is resource:
                 root = root_of(place)
-                if not (isinstance(root, Var) and root.local) and root is not resource:
+                local = isinstance(root, Var) and root.local
+                if not local and root is not resource and self._lives(root):
                     return True
         return any(
             other.building
@@ -114,6 +125,25 @@ class PathExit:
             and root_of(other.record or other.resource) is resource
             for other in self.state.effects
         )
+
+    def _lives(self, holder: Value) -> bool:
+        """Whether an object still exists: memory made on this path may have been freed again."""
+        if not (isinstance(holder, Result) and holder.role == "fresh"):
+            return True
+        return any(effect.resource is holder for effect in self.state.effects)
+
+    def still_named(self, effect: Effect) -> bool:
+        """Whether the long-lived field from which a destroyed object was read still names it."""
+        resource = effect.resource
+        if not isinstance(resource, Load):
+            return False
+        root = root_of(resource.place)
+        lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)
+        if not lasts or not isinstance(resource.place, Address):
+            return False
+        if any(not other.building and other.resource is root for other in self.state.effects):
+            return False  # the object that holds the field is gone too
+        return resource.place not in self.state.env
 
     def length(self) -> int:
         """Number of basic blocks on the path: shorter ones explain better."""
@@ -123,7 +153,14 @@ class PathExit:
 class FunctionPaths:
     """Every path of one function."""
 
-    def __init__(self, found: Exploration, oracle: Oracle, narrator: Narrator) -> None:
+    def __init__(
+        self,
+        found: Exploration,
+        oracle: Oracle,
+        narrator: Narrator,
+        callers: Callable[[], Sequence[Exploration]] = tuple,
+    ) -> None:
+        self.callers = callers
         self.found = found
         self.oracle = oracle
         self.narrator = narrator
@@ -138,9 +175,28 @@ class FunctionPaths:
         """EL2's contract of the hypercall that an event is about."""
         return self.oracle.hypercall(event.hypercalls[0])
 
+    def hypercalls(self, effect: Effect) -> tuple[str, ...]:
+        """The hypercalls behind the operation that acquired something; never empty."""
+        names = self.found.ledger.hypercalls.get(effect.site, ())
+        return names or (effect.family.partition(":")[2],)
+
     def undone_elsewhere(self, effect: Effect) -> bool:
         """Whether some path of this function undoes that very effect."""
         return bool(self.found.ledger.undone.get((effect.site, effect.family)))
+
+    def undone_by_callers(self, effect: Effect) -> bool:
+        """Whether this is a static function and every caller that can be seen undoes, somewhere,
+        what this function acquired on its failing path."""
+        if not self.found.cfg.function.static:
+            return False
+        callers = self.callers()
+        return bool(callers) and all(
+            any(
+                family == effect.family and found.ledger.callee(site) == self.name
+                for site, family in found.ledger.undone
+            )
+            for found in callers
+        )
 
     def evidence(self, effect: Effect) -> Precision:
         """How sure it is that this effect should have been undone."""
@@ -164,26 +220,18 @@ class FunctionPaths:
         return root_of(effect.record or effect.resource)
 
     @staticmethod
+    def base(effect: Effect) -> Value:
+        """The outermost object that an effect hangs off."""
+        return base_object(effect.record or effect.resource)
+
+    @staticmethod
     def is_about(value: Value, event: Event) -> bool:
         """Whether an object supplies, or was looked up by, an argument of a hypercall, or is it."""
         root = root_of(value)
-        base = base_object(root)
         for arg in event.args:
-            if arg is root or mentions(arg, root) or mentions(root, arg):
-                return True
-            if base_object(arg) is base and not _scalars(arg, root):
+            if number_of(arg) is None and (mentions(arg, root) or mentions(root, arg)):
                 return True
         return False
-
-
-def _scalars(a: Value, b: Value) -> bool:
-    """Two different plain parameters."""
-    return (
-        isinstance(a, Load)
-        and isinstance(b, Load)
-        and isinstance(a.place, Var)
-        and isinstance(b.place, Var)
-    )
 
 
 class Rule(ABC):

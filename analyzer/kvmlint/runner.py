@@ -180,7 +180,7 @@ def _function(run: _Run, module: Module, name: str) -> None:
     for found in explorations:
         run.functions += 1
         narrator = Narrator(module.unit.file, found.ledger, module.knowledge)
-        view = FunctionPaths(found, module, narrator)
+        view = FunctionPaths(found, module, narrator, lambda: module.callers(name))
         findings: list[Finding] = []
         for rule in run.rules:
             findings.extend(rule().paths(view))

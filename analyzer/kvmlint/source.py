@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Files larger than this many bytes are refused: the largest hand-written kernel C file is below 2 MB."""
+"""Larger files, in bytes, are refused: the largest hand-written kernel C file is below 2 MB."""
 
 
 class SourceError(Exception):

@@ -148,8 +148,7 @@ class MissingRollback(Rule):
                 continue
             narrator = function.narrator
             inverse = effect.family.partition(":")[2]
-            event = next((e for e in exit_.events() if e.site == effect.site), None)
-            hypercall = event.hypercalls[0] if event is not None else inverse
+            hypercall = function.hypercalls(effect)[0]
             evidence = Precision.HIGH if function.undone_elsewhere(effect) else Precision.MEDIUM
             yield Finding(
                 self.id,

@@ -66,6 +66,10 @@ class PartialBatch(Rule):
         for effect in exit_.made():
             if effect.kind is not EffectKind.ACQUIRE:
                 continue
+            if effect.via and effect.weak:
+                continue  # what a failing callee kept is reported in the callee
+            if function.undone_by_callers(effect):
+                continue
             batch = effect.old or effect.many
             if failure is None:
                 if not batch:
@@ -77,8 +81,7 @@ class PartialBatch(Rule):
                 site = failure.site
             narrator = function.narrator
             inverse = effect.family.partition(":")[2]
-            event = next((e for e in exit_.events() if e.site == effect.site), None)
-            names = event.hypercalls if event is not None else (inverse,)
+            names = function.hypercalls(effect)
             callee = f"{effect.via}()" if effect.via else names[0]
             yield Finding(
                 self.id,

@@ -8,6 +8,7 @@ from kvmlint.rule import (
     Effect,
     EffectKind,
     Event,
+    ExitKind,
     Finding,
     FunctionPaths,
     PathExit,
@@ -61,18 +62,28 @@ class PrematureTeardown(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             for failure in exit_.events():
-                if failure.failed and failure.reclaims and not failure.old:
+                if failure.failed and not failure.old:
                     yield from self._gone(function, exit_, failure)
 
     def _gone(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
         groups: dict[str, list[Effect]] = {}
         for effect in exit_.destroyed(failure):
-            if effect.site == failure.site:
+            if effect.site == failure.site or effect.kind not in _JUDGED:
                 continue  # inside the callee: judged there
-            if effect.kind in _JUDGED and function.is_about(
-                effect.record or effect.resource, failure
-            ):
-                groups.setdefault(function.root(effect).key, []).append(effect)
+            if failure.reclaims:
+                # An earlier turn's record, whose own reclaim succeeded, may go.
+                done = (failure.site, False) in effect.followed
+                found = not done and function.is_about(effect.record or effect.resource, failure)
+            else:
+                found = False
+            if not found:
+                found = (
+                    exit_.kind is ExitKind.ERROR
+                    and effect.kind in (EffectKind.MEMORY, EffectKind.COUNT)
+                    and exit_.still_named(effect)
+                )
+            if found:
+                groups.setdefault(function.base(effect).key, []).append(effect)
         for root, gone in sorted(groups.items()):
             narrator = function.narrator
             weak = all(effect.weak for effect in gone)

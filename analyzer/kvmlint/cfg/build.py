@@ -260,7 +260,13 @@ class Builder(Flattener):
     def _loop(
         self, macro: LoopMacro | None, cond: Expr | None, step: Expr | None, body: Stmt
     ) -> None:
-        args = tuple(self.value(arg) for arg in macro.args) if macro else ()
+        args: tuple[Expr, ...] = ()
+        if macro is not None:
+            args = tuple(
+                self.value(arg)
+                for arg in macro.args
+                if not (isinstance(arg, Name) and arg.name in macro.cursors)
+            )
         head, inside, latch, after = self.block(), self.block(), self.block(), self.block()
         self.edge(self.at, head)
         self.at = head

@@ -102,14 +102,14 @@ class Loop:
     body: frozenset[int]
 
 
-@dataclass(slots=True)  # type: ignore[explicit-any]  # attributes are Any in networkx's stubs
-class Cfg:
+@dataclass(slots=True)
+class Cfg:  # type: ignore[explicit-any]  # networkx's stubs: attributes are Any
     """One function's graph. Nodes are ints, ``graph.nodes[n]['ops']`` the operations, and
     ``graph.edges[a, b]['tests']`` the conditions. ``exit`` has no operations; every path that
     returns ends there. Derived views are plain tuples, so that no hot loop reads attributes."""
 
     function: Function
-    graph: nx.DiGraph[int]
+    graph: nx.DiGraph[int]  # type: ignore[explicit-any]
     entry: int
     exit: int
     locals: dict[str, str]

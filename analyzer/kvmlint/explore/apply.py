@@ -110,10 +110,14 @@ def _hypercalls(summary: Summary) -> tuple[str, ...]:
 
 
 def _family(summary: Summary, building: bool) -> str:
-    for behaviour in summary.classes:
-        for effect in behaviour.effects:
-            if effect.kind is EffectKind.ACQUIRE and effect.building is building:
-                return effect.family
+    effects = (
+        [effect for behaviour in summary.classes for effect in behaviour.effects]
+        if building
+        else summary.undoes
+    )
+    for effect in effects:
+        if effect.kind is EffectKind.ACQUIRE and effect.building is building:
+            return effect.family
     return ""
 
 
@@ -148,6 +152,8 @@ def _apply(
     for gone in undoes:
         credited |= undo(calls.ledger, state, gone, site, destroys=False)
     for effect in effects:
+        if effect.building and effect.kind is EffectKind.MEMORY and effect.resource is value:
+            effect = effect._replace(via="")  # fresh, and handed to this function
         if effect.building:
             make(state, effect)
         else:
@@ -164,6 +170,8 @@ def _apply(
             value,
             summary.function,
         )
+        known = calls.ledger.hypercalls.get(site, ())
+        calls.ledger.hypercalls[site] = tuple(sorted({*known, *behaviour.hypercalls}))
         record_event(state, event, credited)
     calls.assign(state, op, value)
     return True

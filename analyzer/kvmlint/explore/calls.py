@@ -13,10 +13,12 @@ from kvmlint.explore.oracle import Oracle
 from kvmlint.explore.roles import call_with_role, statuses
 from kvmlint.explore.state import (
     MARK_PASSED,
+    Effect,
     EffectKind,
     State,
 )
 from kvmlint.explore.values import (
+    OPAQUE,
     Compute,
     Load,
     Pool,
@@ -137,7 +139,7 @@ class Calls:
         """The value of the 1-based argument; unknown when there are fewer."""
         if 1 <= index <= len(op.args):
             return self.eval.value(state, op.args[index - 1])
-        return self.pool.result("unknown", -2)
+        return self.pool.result("unknown", OPAQUE)
 
     def arguments(self, state: State, op: CallOp) -> tuple[Value, ...]:
         """All argument values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kvmlint.cfg.graph import Cfg
-from kvmlint.cfg.ops import Op
+from kvmlint.cfg.ops import CallOp, Op
 from kvmlint.explore.oracle import ErrnoSource
 from kvmlint.explore.state import Effect, EffectKind, State
 from kvmlint.explore.values import (
@@ -22,6 +22,7 @@ from kvmlint.explore.values import (
     root_of,
 )
 from kvmlint.knowledge.model import EffectRow
+from kvmlint.syntax.ast import Name
 
 NOTHING: frozenset[tuple[int, bool]] = frozenset()
 
@@ -41,6 +42,8 @@ class Ledger:
     rows: dict[tuple[int, str], EffectRow] = field(default_factory=dict)
     undone: dict[tuple[int, str], set[int]] = field(default_factory=dict)
     first: dict[int, int] = field(default_factory=dict)
+    hypercalls: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    reclaims: dict[tuple[str, Value, tuple[Value, ...]], Effect] = field(default_factory=dict)
     stores: set[str] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)
@@ -56,6 +59,11 @@ class Ledger:
             for block in range(len(self.cfg.ops))
         ]
         self.loops = [around[block] for block in self.blocks]
+
+    def callee(self, site: int) -> str:
+        """Name of the function that an operation calls; '' when it is no plain call."""
+        op = self.ops[site]
+        return op.func.name if isinstance(op, CallOp) and isinstance(op.func, Name) else ""
 
     def in_loop(self, site: int) -> bool:
         """Whether an operation can run again."""
@@ -169,7 +177,10 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
             ledger.undone.setdefault((hit.site, hit.family), set()).add(site)
         state.effects = state.effects - frozenset(hits)
         return True
-    if destroys:
+    if effect.kind is EffectKind.ACQUIRE:
+        # Nobody looks for these on a path; callers are told that it happens on some path.
+        ledger.reclaims.setdefault((effect.family, effect.resource, effect.operands), effect)
+    elif destroys:
         destroy(state, effect)
     return False
 

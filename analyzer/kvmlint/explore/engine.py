@@ -13,11 +13,10 @@ from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
 from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
-from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, number_of
+from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, mentions, number_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.syntax.ast import Binary, Field, Name
-
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
 
@@ -243,12 +242,15 @@ class _Engine:
         later = self.cfg.read_later[block]
         escaping = self.cfg.escaping
         env: dict[Value, Value] = {}
+        freed = {e.resource for e in state.effects if not e.building}
         sites: set[int] = set()
         for place, value in state.env.items():
             if isinstance(place, Var) and place.local:
                 keep = place.name in live or place.name in escaping
             elif block == self.cfg.exit or isinstance(place, Pure):
                 keep = True  # what a caller may see; cpu_reg(ctxt, 1) = x
+            elif freed and self.pool.load(place) in freed:
+                keep = True  # kfree(p->buf); p->buf = NULL;
             elif isinstance(value, Result) and value.role != "unknown":
                 keep = True
             elif isinstance(place, Address):
@@ -266,10 +268,16 @@ class _Engine:
             state.unread = state.unread & held
         state.env = env
         statuses = {event.status for event in state.events}
+        older = [value for value in env.values() if value.older]
         state.facts = {
             subject: fact
             for subject, fact in state.facts.items()
-            if subject in statuses or self._readable(subject, later, sites)
+            if subject in statuses
+            or (
+                any(mentions(value, subject) for value in older)
+                if subject.older
+                else self._readable(subject, later, sites)
+            )
         }
 
     @staticmethod

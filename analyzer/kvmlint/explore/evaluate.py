@@ -6,6 +6,7 @@ from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.reason import Reasoner
 from kvmlint.explore.state import State
 from kvmlint.explore.values import (
+    OPAQUE,
     Address,
     Compute,
     Load,
@@ -179,7 +180,7 @@ class Evaluator(Reasoner):
             case Text():
                 return pool.pure('"', ())
             case _:
-                return pool.result("unknown", -2)
+                return pool.result("unknown", OPAQUE)
 
     def _name(self, state: State, name: str) -> Value:
         if name in _CONSTANTS:
@@ -206,7 +207,7 @@ class Evaluator(Reasoner):
         a, b = number_of(left), number_of(right)
         if a is not None and b is not None:
             folded = _fold(op, a, b)
-            return pool.const(folded) if folded is not None else pool.result("unknown", -2)
+            return pool.const(folded) if folded is not None else pool.result("unknown", OPAQUE)
         if b == 0 and op in ("+", "-", "|", "^", "<<", ">>"):
             return left
         if a == 0 and op in ("+", "|"):

@@ -9,7 +9,7 @@ from kvmlint.explore.effects import make, new_effect, undo
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.oracle import HypercallContract, ReturnKind
 from kvmlint.explore.state import MARK_DROPPED, EffectKind, Event, State
-from kvmlint.explore.values import Address, Load, Pure, Value, Var, root_of
+from kvmlint.explore.values import OPAQUE, Address, Load, Pure, Value, Var, root_of
 from kvmlint.knowledge.model import EntryPoint
 from kvmlint.knowledge.model import Value as Evaluates
 
@@ -87,7 +87,7 @@ def _store(
     if out is None:
         calls.assign(state, op, value)
         return
-    calls.eval.havoc(state, out, calls.pool.result("unknown", -2))
+    calls.eval.havoc(state, out, calls.pool.result("unknown", OPAQUE))
     if entry.result:
         calls.eval.write(state, calls.pool.address(out, (entry.result,)), value)
     if entry.status:
@@ -120,6 +120,7 @@ def _outcome(
         site, False, failed, (name,), reclaims[0] if reclaims else "", acquires, args, value, ""
     )
     if fallible:
+        calls.ledger.hypercalls[site] = (name,)
         record_event(state, event, credited)
     if not failed:
         _donate(calls, state, name, args)

@@ -24,6 +24,7 @@ from kvmlint.explore.values import (
     Pure,
     Value,
     Var,
+    is_opaque,
     number_of,
 )
 from kvmlint.knowledge import Knowledge
@@ -50,7 +51,7 @@ class Reasoner:
         a, b = number_of(left), number_of(right)
         if a is not None and b is not None:
             return pool.one if compare(op, a, b) else pool.zero
-        if left is right:
+        if left is right and not is_opaque(left):
             return pool.one if op == "==" else pool.zero
         if op == "==" and (a is not None or (b is None and right.key < left.key)):
             left, right = right, left

@@ -138,13 +138,15 @@ class State:
         self.marks = self.marks | {Mark(name, site, about, detail)}
 
     def add_event(self, event: Event) -> None:
-        """A hypercall happened: effects that stand now came before it."""
+        """A hypercall happened: effects that stand now came before it. Failures are remembered;
+        what a success means for the rules is in the effects."""
         key = (event.site, event.failed)
         self.effects = frozenset(
             effect if key in effect.followed else effect._replace(followed=effect.followed | {key})
             for effect in self.effects
         )
-        self.events = self.events | {event}
+        if event.failed:
+            self.events = self.events | {event}
 
     def age(self, pool: Pool, site: int) -> None:
         """``site`` runs again: what it produced before becomes the one older copy."""
@@ -194,8 +196,11 @@ class State:
 def _aged_event(pool: Pool, event: Event, site: int) -> Event:
     if event.site != site and not any(site in a.sites for a in event.args):
         return event
+    # What an earlier turn's call was about is forgotten where it varies: one event then stands for
+    # all earlier turns.
+    varies = any(site in a.sites for a in event.args)
     return event._replace(
         old=event.old or event.site == site,
-        args=tuple(pool.aged(a, site) for a in event.args),
+        args=() if varies else event.args,
         status=pool.aged(event.status, site),
     )

@@ -11,6 +11,7 @@ from kvmlint.explore.values import (
     Compute,
     Errno,
     Load,
+    Pure,
     Result,
     Value,
     Var,
@@ -50,6 +51,9 @@ def summarise(found: Exploration) -> Summary:
         for e in behaviour.effects
         if not e.building
     }
+    for key, effect in found.ledger.reclaims.items():
+        many = found.ledger.in_loop(effect.site)
+        undoes[key] = effect._replace(many=many)
     at_el2 = found.world is World.EL2
     hands = any(
         c.exit is ExitKind.ERROR and (c.failed or at_el2) and c.returns is not None for c in ordered
@@ -58,13 +62,17 @@ def summarise(found: Exploration) -> Summary:
         function.name,
         tuple(p.name for p in function.parameters),
         tuple(ordered),
-        tuple(undoes[key] for key in sorted(undoes, key=lambda k: (k[0], k[1].key))),
-        any(c.hypercalls for c in ordered),
+        tuple(undoes[key] for key in sorted(undoes, key=_undo_order)),
+        bool(found.ledger.hypercalls),
         hands,
         imprecise,
         errnos_of(found, function.name) if at_el2 else (),
         frozenset(found.ledger.stores),
     )
+
+
+def _undo_order(key: tuple[str, Value, tuple[Value, ...]]) -> tuple[str, str, tuple[str, ...]]:
+    return (key[0], key[1].key, tuple(value.key for value in key[2]))
 
 
 def _order(behaviour: SummaryClass) -> tuple[str, str, bool, tuple[str, ...], str]:
@@ -99,7 +107,11 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
     if failed and state.last is not None:
         hypercalls = state.last.hypercalls
     else:
-        hypercalls = tuple(sorted({n for e in state.events for n in e.hypercalls}))
+        sites = {site for e in state.effects for site, _ in e.followed}
+        sites |= {e.site for e in state.events} | ({state.last.site} if state.last else set())
+        hypercalls = tuple(
+            sorted({name for site in sites for name in found.ledger.hypercalls.get(site, ())})
+        )
     value = exit_.value
     fact = found.evaluator.fact(state, value) if value is not None else Fact()
     keep: list[Effect] = []
@@ -107,18 +119,21 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         if not _visible(effect):
             continue
         if effect.building and effect.kind is not EffectKind.LOCK:
-            if exit_.kind is ExitKind.ERROR or failed:
+            partial = effect.kind is EffectKind.ACQUIRE and (effect.old or effect.many)
+            if (exit_.kind is ExitKind.ERROR or failed) and not partial:
                 continue  # what a failing callee leaves behind is reported in the callee
             if effect.handed == "el2":
                 continue
-            kept = effect.resource is value or _written(exit_, effect.resource)
-            if effect.kind is not EffectKind.ACQUIRE and not kept:
-                # Callers can't name it: a record that a lookup found, memory that a record took.
-                root = root_of(effect.resource)
-                if effect.kind is EffectKind.MEMORY or not _nameable(root):
-                    continue
+            root = root_of(effect.resource)
+            kept = root is value or _written(exit_, effect.resource)
+            nameable = effect.kind is not EffectKind.MEMORY and _nameable(root)
+            if effect.kind is not EffectKind.ACQUIRE and not kept and not nameable:
+                continue  # a record that a lookup found, memory that a record took
         keep.append(
-            effect._replace(many=effect.many or effect.old or found.ledger.in_loop(effect.site))
+            effect._replace(
+                many=effect.many or effect.old or found.ledger.in_loop(effect.site),
+                weak=effect.weak or failed or exit_.kind is ExitKind.ERROR,
+            )
         )
     writes = [
         (place, held)
@@ -154,7 +169,7 @@ def _written(exit_: Exit, resource: Value) -> bool:
 def _nameable(place: Value) -> bool:
     """Whether a caller can name the place: rooted in a parameter or a global."""
     root = root_of(place)
-    if isinstance(root, Load):
+    if isinstance(root, Load) or (isinstance(root, Pure) and root.args):
         return True
     return isinstance(root, Var) and not root.local
 

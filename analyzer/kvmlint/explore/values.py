@@ -20,12 +20,13 @@ MAX_KEY = 160
 class Value:
     """Base of all values. ``sites`` are the call or havoc sites whose newest result is mentioned,
     ``names`` the variables, '.fields' and functions that a program text must mention to read it
-    again, ``depth`` how many values are nested."""
+    again, ``older`` whether an earlier turn's result is, ``depth`` how many values are nested."""
 
-    __slots__ = ("depth", "key", "names", "sites")
+    __slots__ = ("depth", "key", "names", "older", "sites")
     depth: int
     key: str
     names: frozenset[str]
+    older: bool
     sites: frozenset[int]
 
     def __init__(self, key: str, parts: tuple[Value, ...], site: int = -1, name: str = "") -> None:
@@ -40,6 +41,7 @@ class Value:
             if part.names:
                 names = names | part.names
         self.depth = depth + 1
+        self.older = any(part.older for part in parts)
         self.sites = sites
         self.names = names
 
@@ -90,6 +92,7 @@ class Result(Value):
             source,
             -1 if old else site,
         )
+        self.older = self.older or old
         self.role = role
         self.site = site
         self.old = old
@@ -223,21 +226,21 @@ class Pool:
     def load(self, place: Value) -> Value:
         """The content of a place at entry."""
         if len(place.key) > MAX_KEY or place.depth > MAX_DEPTH:
-            return self.result("unknown", -2)
+            return self.result("unknown", OPAQUE)
         return self._get((Load, place), lambda: Load(place))
 
     def pure(self, function: str, args: tuple[Value, ...]) -> Value:
         """The result of a pure call."""
         if any(a.depth >= MAX_DEPTH for a in args) or sum(len(a.key) for a in args) > MAX_KEY:
-            return self.result("unknown", -2)
+            return self.result("unknown", OPAQUE)
         return self._get((Pure, function, args), lambda: Pure(function, args))
 
     def compute(self, op: str, *operands: Value) -> Value:
         """An expression over values."""
         if any(a.depth >= MAX_DEPTH for a in operands):
-            return self.result("unknown", -2)
+            return self.result("unknown", OPAQUE)
         if sum(len(a.key) for a in operands) > MAX_KEY:
-            return self.result("unknown", -2)
+            return self.result("unknown", OPAQUE)
         return self._get((Compute, op, operands), lambda: Compute(op, operands))
 
     def negation(self, value: Value) -> Value:
@@ -286,6 +289,15 @@ class Pool:
                 return self.compute(op, *(self.replace(part, change) for part in operands))
             case _:
                 return value
+
+
+OPAQUE = -2
+"""The site of values that are too large to be told apart: two of them need not be equal."""
+
+
+def is_opaque(value: Value) -> bool:
+    """Whether a value's identity means nothing."""
+    return isinstance(value, Result) and value.site == OPAQUE
 
 
 def root_of(value: Value) -> Value:
