@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.knowledge import Knowledge, builtin
@@ -47,12 +48,43 @@ class Result:
 
 @dataclass(slots=True)
 class _Run:
+    """One process's share of the work, and what it found."""
+
     program: Program
     rules: tuple[RuleClass, ...]
-    diagnostics: list[Diagnostic]
-    notifications: list[Notification]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
     functions: int = 0
     files: int = 0
+    visits: int = 0
+
+    def files_of(self, paths: Sequence[str]) -> None:
+        """Analyse files."""
+        for path in paths:
+            _file(self, path)
+        self.visits = self.program.visits
+
+    def found(self) -> _Found:
+        """What can be sent to another process."""
+        return (
+            self.diagnostics, self.notifications, self.functions, self.files, self.visits,
+        )  # fmt: skip
+
+    def add(self, other: _Found) -> None:
+        """Take over what another process found."""
+        diagnostics, notifications, functions, files, visits = other
+        self.diagnostics += diagnostics
+        self.notifications += notifications
+        self.functions += functions
+        self.files += files
+        self.visits += visits
+
+
+_Found: TypeAlias = tuple[list[Diagnostic], list[Notification], int, int, int]
+_shared: list[_Run] = []
+"""What forked processes inherit: the run as it was before any file was analysed."""
+FEWEST_FILES = 8
+"""Below this number of files one process is faster than several."""
 
 
 def check(
@@ -77,12 +109,16 @@ def check(
         for rule in rules
         if (not options.select or rule.id in options.select) and rule.id not in options.ignore
     )
-    run = _Run(Program(tree, tables), chosen, [], [])
-    for path, problem in _inputs(paths, base):
-        if problem is not None:
-            run.notifications.append(Notification(path, problem, failed=True))
-            continue
-        _file(run, path)
+    run = _Run(Program(tree, tables), chosen)
+    inputs = list(_inputs(paths, base))
+    run.notifications += [
+        Notification(path, problem, failed=True) for path, problem in inputs if problem is not None
+    ]
+    files = [path for path, problem in inputs if problem is None]
+    if options.jobs > 1 and len(files) >= FEWEST_FILES:
+        _in_processes(run, files, options.jobs)
+    else:
+        run.files_of(files)
     if stdin is not None:
         name, data = stdin
         _unit(run, tree.parse(SourceFile(name, data), tree.world(name)))
@@ -95,7 +131,7 @@ def check(
     statistics = (
         ("files", str(run.files)),
         ("functions explored", str(run.functions)),
-        ("block visits", str(run.program.visits)),
+        ("block visits", str(run.visits)),
         ("given up", str(sum(1 for n in run.notifications if n.function))),
         ("findings", str(len(shown))),
         ("findings below the threshold", str(len(found) - len(shown))),
@@ -105,6 +141,28 @@ def check(
         key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
     return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base))
+
+
+def _in_processes(run: _Run, files: list[str], jobs: int) -> None:
+    """Deal the files out; the findings are sorted later, so the number of jobs shows nowhere."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    _shared[:] = [run]
+    shares = [files[start::jobs] for start in range(jobs)]
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+            for found in list(pool.map(_share, shares)):
+                run.add(found)
+    finally:
+        _shared.clear()
+
+
+def _share(paths: list[str]) -> _Found:
+    """One process's part."""
+    run = _Run(_shared[0].program, _shared[0].rules)
+    run.files_of(paths)
+    return run.found()
 
 
 def _inputs(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
