@@ -13,10 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
+from kvmlint.cfg.graph import mentioned
 from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle
-from kvmlint.explore.state import Effect, EffectKind, Event, Mark
+from kvmlint.explore.state import (
+    MARK_CONTAINED,
+    MARK_DROPPED,
+    MARK_NARROWED,
+    MARK_PASSED,
+    MARK_UNREAD,
+    MARK_WARNED,
+    Effect,
+    EffectKind,
+    Event,
+    Mark,
+)
 from kvmlint.explore.values import (
     Address,
     Load,
@@ -31,6 +43,7 @@ from kvmlint.explore.values import (
 from kvmlint.narrate import Narrator
 
 __all__ = [
+    "MARK_CONTAINED", "MARK_DROPPED", "MARK_NARROWED", "MARK_PASSED", "MARK_UNREAD", "MARK_WARNED",
     "Effect", "EffectKind", "Event", "ExitKind", "Finding", "FunctionPaths", "Mark", "PathExit",
     "Precision", "Rule", "RuleClass", "Severity",
 ]  # fmt: skip
@@ -105,6 +118,28 @@ class PathExit:
             for effect in self.effects()
             if not effect.building and (before.site, True) in effect.followed
         ]
+
+    def released(self, after: Event) -> list[Effect]:
+        """Destroying effects that happened after that hypercall failed, those on this path's own
+        resources included."""
+        return [
+            effect
+            for effect in (*self.effects(), *sorted(self.state.released, key=Effect.order))
+            if not effect.building
+            and (after.site, True) not in effect.followed
+            and effect.site != after.site
+            and self.comes_after(effect.site, after.site)
+        ]
+
+    def comes_after(self, site: int, other: int) -> bool:
+        """Whether the path passes an operation after another one."""
+        ledger = self.paths.found.ledger
+        trail = self.exit.trail
+        block, before = ledger.blocks[site], ledger.blocks[other]
+        if block == before:
+            return site > other
+        last = len(trail) - 1 - trail[::-1].index(block) if block in trail else -1
+        return before in trail and trail.index(before) < last
 
     def handed_over(self, effect: Effect) -> bool:
         """Whether a fresh resource stands somewhere that outlives the function: stored, returned,
@@ -215,6 +250,56 @@ class FunctionPaths:
         return isinstance(root, Result) and root.role == "fresh"
 
     @staticmethod
+    def is_held_by(effect: Effect, event: Event) -> bool:
+        """Whether EL2 may hold what an effect released: it is an argument of the hypercall, holds
+        one, or hangs off the structure whose handle is one."""
+        resource = effect.record or effect.resource
+        root = root_of(resource)
+        for arg in event.args:
+            if number_of(arg) is not None:
+                continue
+            if mentions(arg, root) or mentions(root, arg):
+                return True
+            a, b = _place(arg), _place(resource)
+            if (
+                a is not None
+                and b is not None
+                and len(a.fields) > 1
+                and root_of(a) is root_of(b)
+                and a.fields[:-1] == b.fields[:-1]
+            ):
+                return True
+        return False
+
+    def holds_errors(self, effect: Effect) -> bool:
+        """Whether a place is where errors are kept, or what an out-parameter points to."""
+        place = effect.resource
+        if not isinstance(place, Address):
+            return not isinstance(place, Var)
+        return not {"err", "error", "ret", "rc", "status", "result"}.isdisjoint(
+            place.fields[-1].lower().split("_")
+        )
+
+    @staticmethod
+    def says_done(effect: Effect) -> bool:
+        """Whether a store sets something, as opposed to clearing it."""
+        return effect.record is not None and number_of(effect.record) not in (0, None)
+
+    def is_tested(self, effect: Effect) -> bool:
+        """Whether this function also tests the place that an effect stores to."""
+        place = effect.resource
+        name = "." + place.fields[-1] if isinstance(place, Address) else ""
+        if isinstance(place, Var):
+            name = place.name
+        cfg = self.found.cfg
+        return any(
+            name in mentioned(test.expr)
+            for edges in cfg.edges
+            for edge in edges
+            for test in edge.tests
+        )
+
+    @staticmethod
     def root(effect: Effect) -> Value:
         """The object that an effect is about."""
         return root_of(effect.record or effect.resource)
@@ -232,6 +317,13 @@ class FunctionPaths:
             if number_of(arg) is None and (mentions(arg, root) or mentions(root, arg)):
                 return True
         return False
+
+
+def _place(value: Value) -> Address | None:
+    """The field that a value was read from, or is the address of."""
+    if isinstance(value, Load):
+        value = value.place
+    return value if isinstance(value, Address) else None
 
 
 class Rule(ABC):

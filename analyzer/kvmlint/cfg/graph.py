@@ -52,6 +52,20 @@ def names(expr: Expr) -> Iterator[str]:
     return (node.name for node in subexpressions(expr) if isinstance(node, Name))
 
 
+def mentioned(expr: Expr) -> frozenset[str]:
+    """Names of an operand and of its fields, the latter as '.field'."""
+    found: set[str] = set()
+    for part in subexpressions(expr):
+        match part:
+            case Name(name=name):
+                found.add(name)
+            case Field(name=name):
+                found.add("." + name)
+            case _:
+                pass
+    return frozenset(found)
+
+
 def read_by(op: Op) -> Iterator[Expr]:
     """Operands an operation reads; a local that it overwrites is not among them."""
     match op:
@@ -198,12 +212,9 @@ class Cfg:  # type: ignore[explicit-any]  # networkx's stubs: attributes are Any
                     operands.append(test.expr)
                     use[node].update(n for n in names(test.expr) if n not in kill[node])
             for operand in operands:
+                mention[node] |= mentioned(operand)
                 for part in subexpressions(operand):
                     match part:
-                        case Name(name=name):
-                            mention[node].add(name)
-                        case Field(name=name):
-                            mention[node].add("." + name)
                         case Unary(op="&", operand=inner):
                             root = inner
                             while isinstance(root, Field | Index):

@@ -172,6 +172,6 @@ def _apply(
         )
         known = calls.ledger.hypercalls.get(site, ())
         calls.ledger.hypercalls[site] = tuple(sorted({*known, *behaviour.hypercalls}))
-        record_event(state, event, credited)
+        record_event(state, event, credited, bool(op.target) and summary.hands_status)
     calls.assign(state, op, value)
     return True

@@ -10,7 +10,7 @@ from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.hypercalls import hypercall, reclaimed_families
 from kvmlint.explore.oracle import Oracle
-from kvmlint.explore.roles import call_with_role, statuses
+from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
     MARK_PASSED,
     Effect,
@@ -75,6 +75,9 @@ class Calls:
     def call(self, state: State, op: CallOp, site: int) -> list[State]:
         """The states after a call; none when it doesn't return."""
         name = self.callee(state, op.func)
+        if state.unread:
+            for arg in self.arguments(state, op):
+                state.read(arg)
         if not name:
             return self.unknown(state, op, site, "")
         if self.world is World.HOST:
@@ -128,6 +131,24 @@ class Calls:
             if isinstance(value, Load) and isinstance(value.place, Var) and not value.place.local:
                 return value.place.name
         return ""
+
+    def hand_on(self, state: State, place: Value, value: Value, site: int) -> None:
+        """A store to memory that outlives the call: it may hand a failure on, or be something that
+        belongs to success only."""
+        if isinstance(place, Var) and place.local:
+            return
+        last = state.last
+        handed = state.failed_in(value)
+        number = number_of(value)
+        if last is not None and last.failed:
+            if number is not None and number < 0:
+                handed = [last]
+            effect = new_effect(
+                EffectKind.STORE, "store", True, place, site, record=value, operands=last.args
+            )
+            state.effects = state.effects | {effect}
+        for event in handed:
+            state.mark(MARK_PASSED, event.site, event.hypercalls[0])
 
     def assign(self, state: State, op: CallOp, value: Value) -> State:
         """Store a call's result where the operation wants it."""
@@ -304,8 +325,8 @@ class Calls:
         """A call of a function without known body ('' when it is called through a pointer)."""
         args = self.arguments(state, op)
         for arg in args:
-            for status in statuses(state, arg):
-                state.mark(MARK_PASSED, status.site, status.key)
+            for event in state.failed_in(arg):
+                state.mark(MARK_PASSED, event.site, event.hypercalls[0])
         self._pairs(state, name, args, site)
         self.clobber(state, args, site)
         return [self.assign(state, op, self.pool.result("unknown", site, args))]

@@ -176,6 +176,8 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
         for hit in hits:
             ledger.undone.setdefault((hit.site, hit.family), set()).add(site)
         state.effects = state.effects - frozenset(hits)
+        if any(event.reclaims for event in state.events) and not ledger.in_loop(site):
+            state.released = state.released | {effect}
         return True
     if effect.kind is EffectKind.ACQUIRE:
         # Nobody looks for these on a path; callers are told that it happens on some path.

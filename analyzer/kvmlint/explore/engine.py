@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from dataclasses import dataclass, field
 
 from kvmlint.cfg.graph import Cfg
@@ -12,13 +13,26 @@ from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
 from kvmlint.explore.oracle import ExitKind, Oracle
-from kvmlint.explore.state import MARK_UNREAD, Effect, EffectKind, Frozen, State
+from kvmlint.explore.state import MARK_NARROWED, Effect, EffectKind, Frozen, State
 from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, mentions, number_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
-from kvmlint.syntax.ast import Binary, Field, Name
+from kvmlint.syntax.ast import Binary, Field, Name, Number
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
+
+
+_UNSIGNED = frozenset(
+    ("size_t", "phys_addr_t", "gpa_t", "gfn_t", "kvm_pfn_t", "hpa_t", "uintptr_t")
+)
+
+
+def is_unsigned(type_: str) -> bool:
+    """Whether a C type is an unsigned integer, by its spelling."""
+    return (
+        type_ in _UNSIGNED
+        or re.fullmatch(r"unsigned\b[^*]*|u(?:8|16|32|64)|uint\d+_t", type_) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,11 @@ class _Engine:
             value = self.pool.result("unknown", site)
             if grows and op.step > 0:
                 self.evaluator.set_signs(state, value, ZERO | POSITIVE)
+        if isinstance(place, Var) and place.local:
+            self._narrowed(state, self.cfg.locals.get(place.name, ""), value)
+        else:
+            state.read(value)
+            self.calls.hand_on(state, place, value, site)
         self.evaluator.write(state, place, value)
         if isinstance(place, Address):
             self.ledger.stores.add("." + place.fields[-1])
@@ -200,9 +219,27 @@ class _Engine:
         else:
             undo(self.ledger, state, effect, site)
 
+    def _narrowed(self, state: State, type_: str, value: Value) -> None:
+        """A status that may be an errno is stored in a bool."""
+        if type_ == "bool" and state.events and not self.pool.is_truth(value):
+            for event in state.failed_in(value):
+                state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "bool")
+
+    def _narrowed_test(self, state: State, test: Test) -> None:
+        """``if (unsigned < 0)``: never true, whatever the errno."""
+        match test.expr:
+            case Binary(op="<" | ">=", left=Name(name=name), right=Number(value=0)):
+                if is_unsigned(self.cfg.locals.get(name, "")):
+                    for event in state.failed_in(self.evaluator.value(state, test.expr.left)):
+                        state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "unsigned")
+            case _:
+                pass
+
     def _edge(self, state: State, tests: tuple[Test, ...]) -> bool:
         for test in tests:
             value = self.evaluator.value(state, test.expr)
+            state.read(value)
+            self._narrowed_test(state, test)
             if not self.evaluator.assume(state, value, test.truth):
                 return False
         return True
@@ -261,11 +298,7 @@ class _Engine:
                 env[place] = value
                 sites |= value.sites
         if state.unread:
-            held = set(env.values())
-            for status in sorted(state.unread - held, key=lambda v: v.key):
-                if isinstance(status, Result):
-                    state.mark(MARK_UNREAD, status.site, status.key)
-            state.unread = state.unread & held
+            state.lose(list(env.values()))
         state.env = env
         statuses = {event.status for event in state.events}
         older = [value for value in env.values() if value.older]
@@ -295,9 +328,13 @@ class _Engine:
     def _return(self, state: State, op: ReturnOp, site: int, node: int) -> None:
         value = None if op.value is None else self.evaluator.value(state, op.value)
         kind = self._exit_kind(state, value)
+        if value is not None:
+            state.read(value)
+            self._narrowed(state, self.cfg.function.returns, value)
         final = state.copy()
         self._project(final, self.cfg.exit)
         image = (kind, value, site, final.effects, final.events, final.last, final.marks,
+                 final.released,
                  frozenset((k, v) for k, v in final.facts.items()),
                  frozenset((k, v) for k, v in final.env.items()))  # fmt: skip
         if image not in self.exits:

@@ -64,7 +64,19 @@ def hypercall(calls: Calls, state: State, op: CallOp, site: int, entry: EntryPoi
     for failed in (False, True) if fallible else (False,):
         branch = state.copy() if fallible else state
         _store(calls, branch, op, entry, out, value, contract, failed)
-        _outcome(calls, branch, site, name, args, value, failed, acquires, reclaims, fallible)
+        _outcome(
+            calls,
+            branch,
+            site,
+            name,
+            args,
+            value,
+            failed,
+            acquires,
+            reclaims,
+            fallible,
+            bool(op.target) and out is None,
+        )
         after.append(branch)
     return after
 
@@ -106,6 +118,7 @@ def _outcome(
     acquires: str,
     reclaims: tuple[str, ...],
     fallible: bool,
+    stored: bool,
 ) -> None:
     credited = False
     bulk = any(row.bulk for row in calls.knowledge.undoes(name))
@@ -121,7 +134,7 @@ def _outcome(
     )
     if fallible:
         calls.ledger.hypercalls[site] = (name,)
-        record_event(state, event, credited)
+        record_event(state, event, credited, stored)
     if not failed:
         _donate(calls, state, name, args)
         if acquires:
@@ -134,7 +147,7 @@ def _outcome(
             )
 
 
-def record_event(state: State, event: Event, credited: bool) -> None:
+def record_event(state: State, event: Event, credited: bool, stored: bool) -> None:
     """Remember an outcome. A success of the same call on the same arguments (retry) replaces its
     failure; what unwinds after a failure leaves that failure the last word."""
     if not event.failed:
@@ -148,6 +161,8 @@ def record_event(state: State, event: Event, credited: bool) -> None:
             if state.last in retried:
                 state.last = None
     state.add_event(event)
+    if event.failed and stored:
+        state.unread = state.unread | {event.status}
     unwinding = event.reclaims and state.last is not None and state.last.failed
     if not credited and not unwinding:
         state.last = event

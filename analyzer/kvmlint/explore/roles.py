@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp
-from kvmlint.explore.facts import NONZERO
 from kvmlint.explore.state import MARK_CONTAINED, MARK_WARNED, State
-from kvmlint.explore.values import Address, Result, Value, mentions
+from kvmlint.explore.values import Address, Value
 from kvmlint.knowledge.model import Role, World
 from kvmlint.syntax.ast import Name, Unary
 
@@ -53,7 +52,7 @@ def _value(
         case Role.IS_ERR_OR_NULL:
             return calls.eval.binary("<=", calls.argument(state, op, 1), calls.pool.zero)
         case Role.STORE:
-            return _store(calls, state, op)
+            return _store(calls, state, op, site)
         case Role.LOAD:
             return calls.eval.read(state, calls.argument(state, op, 1))
         case Role.WRITE:
@@ -65,20 +64,10 @@ def _value(
             return calls.pool.result("unknown", site)
 
 
-def statuses(state: State, value: Value) -> list[Result]:
-    """The hypercall statuses that a value is made of."""
-    return [
-        event.status
-        for event in sorted(state.events, key=lambda e: e.order())
-        if isinstance(event.status, Result) and mentions(value, event.status)
-    ]
-
-
 def _truth(calls: Calls, state: State, value: Value, mark: str) -> Value:
     """``!!value``, with a mark for each failure that may be in it."""
-    for status in statuses(state, value):
-        if calls.eval.fact(state, status).signs & NONZERO:
-            state.mark(mark, status.site, status.key)
+    for event in state.failed_in(value):
+        state.mark(mark, event.site, event.hypercalls[0])
     return calls.eval.truth(value, True)
 
 
@@ -98,13 +87,16 @@ def _container(calls: Calls, state: State, op: CallOp) -> Value:
     return value
 
 
-def _store(calls: Calls, state: State, op: CallOp) -> Value:
+def _store(calls: Calls, state: State, op: CallOp, site: int) -> Value:
     stored = calls.argument(state, op, 2)
     if len(op.args) >= 2:
+        state.read(stored)
         target = op.args[0]
         if isinstance(target, Unary) and target.op == "&":
             target = target.operand
-        calls.eval.write(state, calls.eval.place(state, target), stored)
+        place = calls.eval.place(state, target)
+        calls.hand_on(state, place, stored, site)
+        calls.eval.write(state, place, stored)
     return stored
 
 

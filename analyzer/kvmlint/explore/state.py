@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from kvmlint.explore.facts import Fact
-from kvmlint.explore.values import Pool, Value
+from kvmlint.explore.values import Pool, Value, mentions
 
 
 class EffectKind(Enum):
@@ -96,9 +96,12 @@ Frozen: TypeAlias = tuple[object, ...]
 
 
 class State:
-    """One path's knowledge, mutable while a block is walked, frozen to a tuple at block entry."""
+    """One path's knowledge, mutable while a block is walked, frozen to a tuple at block entry.
 
-    __slots__ = ("effects", "env", "events", "facts", "last", "marks", "unread")
+    ``unread`` are statuses of failures that nobody has looked at; ``released`` what this path made
+    and undid again after a reclaiming hypercall had failed."""
+
+    __slots__ = ("effects", "env", "events", "facts", "last", "marks", "released", "unread")
 
     def __init__(self) -> None:
         self.env: dict[Value, Value] = {}
@@ -108,6 +111,7 @@ class State:
         self.last: Event | None = None
         self.marks: frozenset[Mark] = frozenset()
         self.unread: frozenset[Value] = frozenset()
+        self.released: frozenset[Effect] = frozenset()
 
     def copy(self) -> State:
         """An independent copy."""
@@ -119,6 +123,7 @@ class State:
         other.last = self.last
         other.marks = self.marks
         other.unread = self.unread
+        other.released = self.released
         return other
 
     def freeze(self) -> Frozen:
@@ -131,7 +136,36 @@ class State:
             self.last,
             self.marks,
             self.unread,
+            self.released,
         )
+
+    def read(self, value: Value) -> None:
+        """Somebody looks at a value: statuses in it are no longer unread."""
+        if self.unread:
+            self.unread = frozenset(s for s in self.unread if not mentions(value, s))
+
+    def failed_in(self, value: Value) -> list[Event]:
+        """The failed hypercalls whose status a value carries, in the order of the text."""
+        return [
+            event for event in sorted(self.events, key=Event.order) if mentions(value, event.status)
+        ]
+
+    def lose(self, held: list[Value]) -> None:
+        """Statuses that nobody has read and nobody holds any more are lost, unless an earlier
+        failure is kept on purpose."""
+        for status in sorted(self.unread, key=lambda v: v.key):
+            if any(mentions(value, status) for value in held):
+                continue
+            self.unread = self.unread - {status}
+            kept = any(
+                event.failed
+                and event.status is not status
+                and any(mentions(value, event.status) for value in held)
+                for event in self.events
+            )
+            for event in self.events:
+                if event.status is status and not kept:
+                    self.mark(MARK_UNREAD, event.site, event.hypercalls[0], event.via)
 
     def mark(self, name: str, site: int, about: str, detail: str = "") -> None:
         """Remember something for the rules."""
