@@ -271,6 +271,12 @@ class FunctionPaths:
                 return True
         return False
 
+    @staticmethod
+    def swallowed_inside(event: Event) -> bool:
+        """Whether a callee met the failure and doesn't hand it to this function."""
+        status = event.status
+        return bool(event.via) and not (isinstance(status, Result) and status.role == "status")
+
     def holds_errors(self, effect: Effect) -> bool:
         """Whether a place is where errors are kept, or what an out-parameter points to."""
         place = effect.resource

@@ -61,8 +61,8 @@ class SwallowedFailure(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             last = exit_.state.last
-            if last is None or not last.failed:
-                continue
+            if last is None or not last.failed or function.swallowed_inside(last):
+                continue  # a callee that returns nothing is where it is lost
             marks = {mark.name for mark in exit_.state.marks if mark.site == last.site}
             if marks & {MARK_PASSED, MARK_CONTAINED, MARK_DROPPED, MARK_UNREAD}:
                 continue
