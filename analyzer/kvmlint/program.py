@@ -74,10 +74,26 @@ class Program:
         worlds = self.knowledge.tables.worlds
         try:
             module = self.module(self.tree.unit(path, World.EL2), World.EL2)
-            found = module.exploration(worlds.handler_prefix + name)
+            found = [module.exploration(worlds.handler_prefix + name)]
+            found += self._answering(found[0])
         except (SourceError, GivenUpError):
             return HypercallContract(name, has_handler=True)
         return contract_of(name, found, worlds)
+
+    def _answering(self, handler: Exploration) -> list[Exploration]:
+        """Functions that a handler hands to code which can't be seen (assembly that doesn't come
+        back) and that write the host's registers themselves."""
+        register = f"{self.knowledge.tables.worlds.register}(".encode()
+        answering: list[Exploration] = []
+        for name in sorted(handler.ledger.passed):
+            path = self.tree.el2_file(name)
+            if path is None:
+                continue
+            module = self.module(self.tree.unit(path, World.EL2), World.EL2)
+            heads = module.heads.get(name, ())
+            if any(register in module.unit.file.data[head.start : head.end] for head in heads):
+                answering.append(module.exploration(name))
+        return answering
 
 
 class Module:
@@ -165,6 +181,8 @@ class Module:
                     merged.imprecise or made.imprecise,
                     tuple(dict.fromkeys((*merged.errnos, *made.errnos))),
                     merged.stores | made.stores,
+                    merged.given_up or made.given_up,
+                    merged.passed | made.passed,
                 )
         return merged
 

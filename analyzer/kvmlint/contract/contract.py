@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import POSITIVE, ZERO
 from kvmlint.explore.oracle import ErrnoSource, HypercallContract, ReturnKind
@@ -10,50 +13,74 @@ from kvmlint.explore.values import Errno, Pure, Result, Value, number_of
 from kvmlint.knowledge.model import WorldTable
 
 
-def contract_of(name: str, found: Exploration, worlds: WorldTable) -> HypercallContract:
-    """What the host can get back, from what the handler's paths leave in the result register."""
-    errnos: dict[ErrnoSource, None] = {}
-    handler = found.cfg.function.name
-    zero = positive = data = pointer = unset = written = unknown = False
-    for exit_ in found.exits:
-        value = _register(exit_, worlds)
-        if value is None:
-            unset = True
+@dataclass(slots=True)
+class _Seen:
+    """What the exits of a handler leave in the result register."""
+
+    errnos: dict[ErrnoSource, None] = field(default_factory=dict)
+    positive: bool = False
+    data: bool = False
+    unset: bool = False
+    written: bool = False
+    unresolved: bool = False
+    pointer: bool = False
+
+
+def contract_of(
+    name: str, explorations: Sequence[Exploration], worlds: WorldTable
+) -> HypercallContract:
+    """What the host can get back. ``explorations`` are the handler and whatever answers for it."""
+    seen = _Seen()
+    for number, found in enumerate(explorations):
+        seen.pointer |= bool(found.ledger.error_pointers)
+        for exit_ in found.exits:
+            value = _register(exit_, worlds)
+            if value is not None:
+                _value(seen, found, exit_, value)
+            elif number == 0:
+                seen.unset = True
+    return _decide(name, seen)
+
+
+def _value(seen: _Seen, found: Exploration, exit_: Exit, value: Value) -> None:
+    seen.written = True
+    function = found.cfg.function.name
+    sources = errnos_in(found.ledger, exit_, found, value)
+    for source in sources:
+        if source.callback:
+            seen.unresolved = True
             continue
-        written = True
-        sources = errnos_in(found.ledger, exit_, found, value)
-        for source in sources:
-            errnos[
-                ErrnoSource(source.number, source.path, source.offset, (handler, *source.chain))
-            ] = None
-        signs = found.evaluator.fact(exit_.state, value).signs
-        if isinstance(value, Errno):
-            continue
-        if isinstance(value, Result) and value.site in found.ledger.given_up:
-            return HypercallContract(name, has_handler=True)
-        if isinstance(value, Result) and value.site in found.ledger.errnos:
-            zero |= bool(signs & ZERO)
-            positive |= bool(signs & POSITIVE)
-        elif number_of(value) is not None:
-            zero |= number_of(value) == 0
-            positive |= number_of(value) != 0
-        elif not sources:
-            data = True
-    ordered = tuple(sorted(errnos, key=lambda s: (s.path, s.offset, s.number, s.chain)))
-    if not written:
+        chain = (function, *source.chain)
+        seen.errnos[ErrnoSource(source.number, source.path, source.offset, chain)] = None
+    if isinstance(value, Errno):
+        return
+    if isinstance(value, Result) and value.site in found.ledger.given_up:
+        seen.unresolved = True
+    elif isinstance(value, Result) and value.site in found.ledger.errnos:
+        seen.positive |= bool(found.evaluator.fact(exit_.state, value).signs & POSITIVE)
+    elif number_of(value) is not None:
+        seen.positive |= number_of(value) != 0
+    elif not sources and found.evaluator.fact(exit_.state, value).signs != ZERO:
+        seen.data = True
+
+
+def _decide(name: str, seen: _Seen) -> HypercallContract:
+    errnos = tuple(sorted(seen.errnos, key=lambda s: (s.path, s.offset, s.number, s.chain)))
+    if not seen.written:
         return HypercallContract(name, ReturnKind.NOTHING, False, False, has_handler=True)
-    if not ordered and not unknown:
-        kind = ReturnKind.DATA if data or positive else ReturnKind.STATUS
-        return HypercallContract(name, kind, False, False, has_handler=True, unset=unset)
-    if data:
-        kind = ReturnKind.MIXED
-    elif positive:
+    if not errnos and seen.unresolved:
+        # A callback that nobody names, or a function that was too expensive to explore.
+        return HypercallContract(name, has_handler=True, unset=seen.unset)
+    if not errnos:
+        kind = ReturnKind.DATA if seen.data or seen.positive else ReturnKind.STATUS
+        return HypercallContract(name, kind, False, False, has_handler=True, unset=seen.unset)
+    if seen.data:
+        kind = ReturnKind.POINTER if seen.pointer else ReturnKind.MIXED
+    elif seen.positive:
         kind = ReturnKind.HANDLE
     else:
         kind = ReturnKind.STATUS
-    if pointer:
-        kind = ReturnKind.POINTER
-    return HypercallContract(name, kind, True, False, ordered, has_handler=True, unset=unset)
+    return HypercallContract(name, kind, True, False, errnos, has_handler=True, unset=seen.unset)
 
 
 def _register(exit_: Exit, worlds: WorldTable) -> Value | None:

@@ -86,11 +86,12 @@ def apply_summary(
 ) -> list[State]:
     """The states after a call of a function with a known summary."""
     args = calls.arguments(state, op)
+    calls.ledger.passed |= summary.passed
     if summary.stores:
         calls.ledger.stores |= summary.stores
         calls.eval.forget_fields(state, summary.stores)
     if summary.errnos:
-        calls.ledger.errnos[site] = summary.errnos
+        calls.ledger.errnos[site] = calls.resolve(state, args, summary.errnos)
     if summary.hands_status and op.discarded:
         about = _hypercalls(summary)
         if about:

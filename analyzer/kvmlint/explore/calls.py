@@ -9,7 +9,7 @@ from kvmlint.explore.effects import Ledger, destroy, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.hypercalls import hypercall, reclaimed_families
-from kvmlint.explore.oracle import Oracle
+from kvmlint.explore.oracle import ErrnoSource, Oracle
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
     MARK_PASSED,
@@ -29,7 +29,7 @@ from kvmlint.explore.values import (
 )
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import Does, EffectRow, Holds, Operand, Role, World
-from kvmlint.syntax.ast import Expr, Name, Number
+from kvmlint.syntax.ast import Expr, Field, Name, Number
 
 _OUTCOMES = {
     Holds.NONNULL: (POSITIVE, ZERO),
@@ -79,6 +79,8 @@ class Calls:
             for arg in self.arguments(state, op):
                 state.read(arg)
         if not name:
+            if self.world is World.EL2 and isinstance(op.func, Field) and op.target:
+                return self._callback(state, op, site, "." + op.func.name)
             return self.unknown(state, op, site, "")
         if self.world is World.HOST:
             entry = self.oracle.entry(name)
@@ -104,6 +106,46 @@ class Calls:
         if role is not None:
             return call_with_role(self, role, state, op, site, name)
         return self.unknown(state, op, site, name)
+
+    def _callback(self, state: State, op: CallOp, site: int, field: str) -> list[State]:
+        """A call through a field: 0, or whatever errno the function stored there returns. Which one
+        that is, the caller that fills the structure knows."""
+        self.ledger.errnos[site] = (ErrnoSource(0, field, 0, ()),)
+        after: list[State] = []
+        for signs in (NEGATIVE, ZERO):
+            branch = state.copy()
+            self.unknown(branch, op, site, "")
+            status = self.pool.result("status", site)
+            self.assign(branch, op, status)
+            if self.eval.set_signs(branch, status, signs):
+                after.append(branch)
+        return after
+
+    def resolve(
+        self, state: State, args: tuple[Value, ...], sources: tuple[ErrnoSource, ...]
+    ) -> tuple[ErrnoSource, ...]:
+        """Errnos with callbacks replaced by those of the functions that the arguments' structures
+        name: ``struct walker w = { .cb = f }; walk(pgt, &w);``."""
+        if not any(source.callback for source in sources):
+            return sources
+        resolved: dict[ErrnoSource, None] = {}
+        for source in sources:
+            name = self._stored_function(state, args, source.callback) if source.callback else ""
+            summary = self.oracle.summary(name) if name else None
+            if summary is None:
+                resolved[source] = None
+                continue
+            for own in summary.errnos:
+                chain = (*source.chain, *own.chain)
+                resolved[ErrnoSource(own.number, own.path, own.offset, chain)] = None
+        return tuple(resolved)
+
+    def _stored_function(self, state: State, args: tuple[Value, ...], field: str) -> str:
+        for arg in args:
+            held = state.env.get(self.pool.address(arg, (field[1:],)))
+            if isinstance(held, Load) and isinstance(held.place, Var) and not held.place.local:
+                return held.place.name
+        return ""
 
     def undone_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call undoes something, whatever its arguments."""
@@ -327,6 +369,8 @@ class Calls:
         for arg in args:
             for event in state.failed_in(arg):
                 state.mark(MARK_PASSED, event.site, event.hypercalls[0])
+            if self.world is World.EL2 and isinstance(arg, Load) and isinstance(arg.place, Var):
+                self.ledger.passed.add(arg.place.name)
         self._pairs(state, name, args, site)
         self.clobber(state, args, site)
         return [self.assign(state, op, self.pool.result("unknown", site, args))]

@@ -44,6 +44,8 @@ class Ledger:
     first: dict[int, int] = field(default_factory=dict)
     hypercalls: dict[int, tuple[str, ...]] = field(default_factory=dict)
     reclaims: dict[tuple[str, Value, tuple[Value, ...]], Effect] = field(default_factory=dict)
+    error_pointers: set[int] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)

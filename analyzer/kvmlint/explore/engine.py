@@ -14,7 +14,18 @@ from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
 from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.state import MARK_NARROWED, Effect, EffectKind, Frozen, State
-from kvmlint.explore.values import Address, Pool, Pure, Result, Value, Var, mentions, number_of
+from kvmlint.explore.values import (
+    Address,
+    Load,
+    Pool,
+    Pure,
+    Result,
+    Value,
+    Var,
+    mentions,
+    number_of,
+    root_of,
+)
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.syntax.ast import Binary, Field, Name, Number
@@ -25,6 +36,17 @@ _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
 _UNSIGNED = frozenset(
     ("size_t", "phys_addr_t", "gpa_t", "gfn_t", "kvm_pfn_t", "hpa_t", "uintptr_t")
 )
+
+
+def _is_function(place: Address, value: Load) -> bool:
+    """Whether a field of a local structure holds a global's value: a callback."""
+    root = root_of(place)
+    return (
+        isinstance(root, Var)
+        and root.local
+        and isinstance(value.place, Var)
+        and not value.place.local
+    )
 
 
 def is_unsigned(type_: str) -> bool:
@@ -290,6 +312,12 @@ class _Engine:
                 keep = True  # kfree(p->buf); p->buf = NULL;
             elif isinstance(value, Result) and value.role != "unknown":
                 keep = True
+            elif (
+                isinstance(place, Address)
+                and isinstance(value, Load)
+                and _is_function(place, value)
+            ):
+                keep = True  # struct walker w = { .cb = f }
             elif isinstance(place, Address):
                 keep = "." + place.fields[-1] in later
             else:
@@ -332,8 +360,9 @@ class _Engine:
             state.read(value)
             self._narrowed(state, self.cfg.function.returns, value)
         final = state.copy()
+        fact = None if value is None else self.evaluator.fact(state, value)
         self._project(final, self.cfg.exit)
-        image = (kind, value, site, final.effects, final.events, final.last, final.marks,
+        image = (kind, value, fact, site, final.effects, final.events, final.last, final.marks,
                  final.released,
                  frozenset((k, v) for k, v in final.facts.items()),
                  frozenset((k, v) for k, v in final.env.items()))  # fmt: skip
@@ -343,10 +372,8 @@ class _Engine:
             while at >= 0:
                 block, at = self.nodes[at]
                 trail.append(block)
-            if value is not None:
-                fact = self.evaluator.fact(state, value)
-                if number_of(value) is None:
-                    final.facts[value] = fact
+            if value is not None and fact is not None and number_of(value) is None:
+                final.facts[value] = fact
             self.exits[image] = Exit(kind, value, final, tuple(reversed(trail)), site)
 
     def _exit_kind(self, state: State, value: Value | None) -> ExitKind:

@@ -134,7 +134,8 @@ class Evaluator(Reasoner):
                 state.env[root] = value
             return
         for other in list(state.env):
-            if not isinstance(other, Var) and mentions(other, root):
+            # cpu_reg(ctxt, 1) stays: whoever else writes it says so in its own text.
+            if not isinstance(other, Var | Pure) and mentions(other, root):
                 kept = state.env[other]
                 if not (isinstance(kept, Result) and kept.role != "unknown"):
                     del state.env[other]

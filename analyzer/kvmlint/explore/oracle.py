@@ -34,6 +34,12 @@ class ErrnoSource:
     offset: int
     chain: tuple[str, ...]
 
+    @property
+    def callback(self) -> str:
+        """The field through which it comes ('.cb'), for whatever a callback returns that the
+        caller of this function chose; '' for an errno."""
+        return self.path if self.number == 0 else ""
+
 
 @dataclass(frozen=True, slots=True)
 class HypercallContract:
@@ -79,7 +85,8 @@ class Summary:
     returned carries a hypercall's failure (at EL2: any errno). ``errnos`` are those that EL2 code
     can return, with the chain of functions below this one. ``stores`` are the fields ('.name') and
     globals that the callee or its callees may write. ``given_up``: it can be seen, but exploring
-    it was too expensive; nothing is known."""
+    it was too expensive; nothing is known. ``passed`` are functions whose address it gives to code
+    that can't be seen: they may answer in its stead."""
 
     function: str
     parameters: tuple[str, ...]
@@ -91,6 +98,7 @@ class Summary:
     errnos: tuple[ErrnoSource, ...] = ()
     stores: frozenset[str] = frozenset()
     given_up: bool = False
+    passed: frozenset[str] = frozenset()
 
 
 class Oracle(Protocol):

@@ -31,6 +31,10 @@ def _value(
     match role:
         case Role.IDENTITY | Role.CONVERT:
             return calls.argument(state, op, 1)
+        case Role.ERROR_POINTER:
+            if calls.world is World.EL2:
+                calls.ledger.error_pointers.add(site)
+            return calls.argument(state, op, 1)
         case Role.TAKE:
             taken = calls.argument(state, op, 1)
             if op.args:

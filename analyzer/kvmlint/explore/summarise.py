@@ -68,6 +68,7 @@ def summarise(found: Exploration) -> Summary:
         imprecise,
         errnos_of(found, function.name) if at_el2 else (),
         frozenset(found.ledger.stores),
+        passed=frozenset(found.ledger.passed),
     )
 
 
@@ -114,6 +115,9 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         )
     value = exit_.value
     fact = found.evaluator.fact(state, value) if value is not None else Fact()
+    if exit_.kind is ExitKind.ERROR and fact.signs & NEGATIVE:
+        # if (ret) return ret: what an int function returns there is an errno.
+        fact = Fact(NEGATIVE, fact.equal, fact.unequal)
     keep: list[Effect] = []
     for effect in sorted(state.effects, key=Effect.order):
         if not _visible(effect):

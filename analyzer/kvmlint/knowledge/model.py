@@ -176,6 +176,7 @@ class Role(Enum):
     STATUS_OF = "status-of"  # PTR_ERR_OR_ZERO
     STORE = "store"  # f(place, value): WRITE_ONCE, this_cpu_write; smp_store_release(&place, value)
     WRITE = "write"  # changes what its pointer arguments point to, nothing else: memset, set_bit
+    ERROR_POINTER = "error-pointer"  # ERR_PTR: its first argument as a pointer
     TAKE = "take"  # no_free_ptr, return_ptr: disarms __free, evaluates to its first argument
     NEUTRAL = "neutral"  # writes nothing that matters: prints, traces, lockdep, initialisers
     PURE = "pure"  # no effect, same arguments same result: PAGE_ALIGN, is_vmalloc_addr
