@@ -346,7 +346,7 @@ ROLES = [
     ("READ_ONCE", Role.IDENTITY),
     ("rcu_dereference_protected", Role.IDENTITY),
     ("PTR_ERR", Role.IDENTITY),
-    ("ERR_PTR", Role.IDENTITY),
+    ("ERR_PTR", Role.ERROR_POINTER),
     ("smp_load_acquire", Role.LOAD),
     ("__pa", Role.CONVERT),
     ("page_to_pfn", Role.CONVERT),

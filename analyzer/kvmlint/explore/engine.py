@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from dataclasses import dataclass, field
 
 from kvmlint.cfg.graph import Cfg
@@ -12,8 +11,9 @@ from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
+from kvmlint.explore.narrow import narrowed, narrowed_test
 from kvmlint.explore.oracle import ExitKind, Oracle
-from kvmlint.explore.state import MARK_NARROWED, Effect, EffectKind, Frozen, State
+from kvmlint.explore.state import Effect, EffectKind, Frozen, State
 from kvmlint.explore.values import (
     Address,
     Load,
@@ -28,14 +28,9 @@ from kvmlint.explore.values import (
 )
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
-from kvmlint.syntax.ast import Binary, Field, Name, Number
+from kvmlint.syntax.ast import Binary, Field, Name
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
-
-
-_UNSIGNED = frozenset(
-    ("size_t", "phys_addr_t", "gpa_t", "gfn_t", "kvm_pfn_t", "hpa_t", "uintptr_t")
-)
 
 
 def _is_function(place: Address, value: Load) -> bool:
@@ -46,14 +41,6 @@ def _is_function(place: Address, value: Load) -> bool:
         and root.local
         and isinstance(value.place, Var)
         and not value.place.local
-    )
-
-
-def is_unsigned(type_: str) -> bool:
-    """Whether a C type is an unsigned integer, by its spelling."""
-    return (
-        type_ in _UNSIGNED
-        or re.fullmatch(r"unsigned\b[^*]*|u(?:8|16|32|64)|uint\d+_t", type_) is not None
     )
 
 
@@ -211,7 +198,7 @@ class _Engine:
             if grows and op.step > 0:
                 self.evaluator.set_signs(state, value, ZERO | POSITIVE)
         if isinstance(place, Var) and place.local:
-            self._narrowed(state, self.cfg.locals.get(place.name, ""), value)
+            narrowed(state, self.cfg.locals.get(place.name, ""), value)
         else:
             state.read(value)
             self.calls.hand_on(state, place, value, site)
@@ -241,27 +228,11 @@ class _Engine:
         else:
             undo(self.ledger, state, effect, site)
 
-    def _narrowed(self, state: State, type_: str, value: Value) -> None:
-        """A status that may be an errno is stored in a bool."""
-        if type_ == "bool" and state.events and not self.pool.is_truth(value):
-            for event in state.failed_in(value):
-                state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "bool")
-
-    def _narrowed_test(self, state: State, test: Test) -> None:
-        """``if (unsigned < 0)``: never true, whatever the errno."""
-        match test.expr:
-            case Binary(op="<" | ">=", left=Name(name=name), right=Number(value=0)):
-                if is_unsigned(self.cfg.locals.get(name, "")):
-                    for event in state.failed_in(self.evaluator.value(state, test.expr.left)):
-                        state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "unsigned")
-            case _:
-                pass
-
     def _edge(self, state: State, tests: tuple[Test, ...]) -> bool:
         for test in tests:
             value = self.evaluator.value(state, test.expr)
             state.read(value)
-            self._narrowed_test(state, test)
+            narrowed_test(self.evaluator, state, test)
             if not self.evaluator.assume(state, value, test.truth):
                 return False
         return True
@@ -358,7 +329,7 @@ class _Engine:
         kind = self._exit_kind(state, value)
         if value is not None:
             state.read(value)
-            self._narrowed(state, self.cfg.function.returns, value)
+            narrowed(state, self.cfg.function.returns, value)
         final = state.copy()
         fact = None if value is None else self.evaluator.fact(state, value)
         self._project(final, self.cfg.exit)
