@@ -183,6 +183,7 @@ class Module:
                     merged.stores | made.stores,
                     merged.given_up or made.given_up,
                     merged.passed | made.passed,
+                    merged.undecoded or made.undecoded,
                 )
         return merged
 

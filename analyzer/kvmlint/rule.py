@@ -210,6 +210,11 @@ class FunctionPaths:
         """EL2's contract of the hypercall that an event is about."""
         return self.oracle.hypercall(event.hypercalls[0])
 
+    def calls_function(self, site: int) -> bool:
+        """Whether an operation calls a function of this program, not an entry point."""
+        name = self.found.ledger.callee(site)
+        return bool(name) and self.oracle.entry(name) is None
+
     def hypercalls(self, effect: Effect) -> tuple[str, ...]:
         """The hypercalls behind the operation that acquired something; never empty."""
         names = self.found.ledger.hypercalls.get(effect.site, ())
@@ -218,6 +223,22 @@ class FunctionPaths:
     def undone_elsewhere(self, effect: Effect) -> bool:
         """Whether some path of this function undoes that very effect."""
         return bool(self.found.ledger.undone.get((effect.site, effect.family)))
+
+    def decoded_by_callers(self) -> Note | None:
+        """Where a caller uses as data what this function returns untested and may be an errno."""
+        for found in self.callers():
+            for exit_ in found.exits:
+                for mark in sorted(exit_.state.marks):
+                    how, _, site = mark.detail.partition(":")
+                    if mark.name != MARK_NARROWED or how != "data":
+                        continue
+                    if found.ledger.callee(mark.site) == self.name:
+                        narrator = Narrator(
+                            self.narrator.file, found.ledger, self.narrator.knowledge
+                        )
+                        caller = found.cfg.function.name
+                        return narrator.note(int(site), f"{caller}() takes it for data")
+        return None
 
     def undone_by_callers(self, effect: Effect) -> bool:
         """Whether this is a static function and every caller that can be seen undoes, somewhere,

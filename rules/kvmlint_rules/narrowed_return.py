@@ -43,18 +43,18 @@ class NarrowedReturn(Rule):
     tags = ("external/cwe/cwe-681", "external/cwe/cwe-197")
 
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
+        yield from self._handed_on(function)
         seen: set[tuple[int, str]] = set()
         for exit_ in function.exits:
             for mark in sorted(exit_.state.marks):
                 if mark.name != MARK_NARROWED or (mark.site, mark.detail) in seen:
                     continue
                 seen.add((mark.site, mark.detail))
+                data = mark.detail.startswith("data")
+                if data and function.calls_function(mark.site):
+                    continue  # reported where the hypercall is
                 contract = function.oracle.hypercall(mark.about)
-                how = (
-                    "converted to bool"
-                    if mark.detail == "bool"
-                    else "kept in an unsigned variable and tested for being negative"
-                )
+                how = _HOW["data" if data else mark.detail]
                 yield Finding(
                     self.id,
                     self.severity,
@@ -74,3 +74,40 @@ class NarrowedReturn(Rule):
                     ),
                     consequence="a failure reads like an answer",
                 )
+
+    def _handed_on(self, function: FunctionPaths) -> Iterator[Finding]:
+        """A value that is data or an errno, returned as it is to a caller that decodes it."""
+        for exit_ in function.exits:
+            last = exit_.state.last
+            if last is None or last.via or last.status not in exit_.state.undecoded:
+                continue
+            if exit_.exit.value is not last.status:
+                continue
+            note = function.decoded_by_callers()
+            if note is None:
+                continue
+            steps = function.narrator.steps(
+                exit_.exit,
+                [(last.site, "fails with an errno"), (exit_.exit.site, "returns it untested")],
+            )
+            yield Finding(
+                self.id,
+                self.severity,
+                self.precision,
+                function.name,
+                last.hypercalls[0],
+                last.site,
+                last.site,
+                "data",
+                f"{last.hypercalls[0]} returns data or an errno, and is {_HOW['data']}",
+                (*steps, note),
+                consequence="the bits of an errno are read as if they were data",
+            )
+            return
+
+
+_HOW = {
+    "bool": "converted to bool",
+    "unsigned": "kept in an unsigned variable and tested for being negative",
+    "data": "decoded as data before its sign is tested",
+}

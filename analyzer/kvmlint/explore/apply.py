@@ -173,6 +173,8 @@ def _apply(
         )
         known = calls.ledger.hypercalls.get(site, ())
         calls.ledger.hypercalls[site] = tuple(sorted({*known, *behaviour.hypercalls}))
-        record_event(state, event, credited, bool(op.target) and summary.hands_status)
+        record_event(
+            state, event, credited, bool(op.target) and summary.hands_status, summary.undecoded
+        )
     calls.assign(state, op, value)
     return True

@@ -12,6 +12,7 @@ from kvmlint.explore.hypercalls import hypercall, reclaimed_families
 from kvmlint.explore.oracle import ErrnoSource, Oracle
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
+    MARK_NARROWED,
     MARK_PASSED,
     EffectKind,
     State,
@@ -216,6 +217,8 @@ class Calls(TableEffects):
         for arg in args:
             for event in state.failed_in(arg):
                 state.mark(MARK_PASSED, event.site, event.hypercalls[0])
+                if event.status in state.undecoded:
+                    state.mark(MARK_NARROWED, event.site, event.hypercalls[0], f"data:{site}")
             if self.world is World.EL2 and isinstance(arg, Load) and isinstance(arg.place, Var):
                 self.ledger.passed.add(arg.place.name)
         self._pairs(state, name, args, site)

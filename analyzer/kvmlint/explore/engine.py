@@ -231,7 +231,7 @@ class _Engine:
     def _edge(self, state: State, tests: tuple[Test, ...]) -> bool:
         for test in tests:
             value = self.evaluator.value(state, test.expr)
-            state.read(value)
+            state.tested(value)
             narrowed_test(self.evaluator, state, test)
             if not self.evaluator.assume(state, value, test.truth):
                 return False
@@ -333,8 +333,8 @@ class _Engine:
         final = state.copy()
         fact = None if value is None else self.evaluator.fact(state, value)
         self._project(final, self.cfg.exit)
-        image = (kind, value, fact, site, final.effects, final.events, final.last, final.marks,
-                 final.released,
+        image = (kind, value, fact, site, final.undecoded, final.effects, final.events,
+                 final.last, final.marks, final.released,
                  frozenset((k, v) for k, v in final.facts.items()),
                  frozenset((k, v) for k, v in final.env.items()))  # fmt: skip
         if image not in self.exits:

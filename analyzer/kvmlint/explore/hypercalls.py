@@ -134,7 +134,8 @@ def _outcome(
     )
     if fallible:
         calls.ledger.hypercalls[site] = (name,)
-        record_event(state, event, credited, stored)
+        mixed = calls.oracle.hypercall(name).kind is ReturnKind.MIXED
+        record_event(state, event, credited, stored, mixed)
     if not failed:
         _donate(calls, state, name, args)
         if acquires:
@@ -147,7 +148,7 @@ def _outcome(
             )
 
 
-def record_event(state: State, event: Event, credited: bool, stored: bool) -> None:
+def record_event(state: State, event: Event, credited: bool, stored: bool, mixed: bool) -> None:
     """Remember an outcome. A success of the same call on the same arguments (retry) replaces its
     failure; what unwinds after a failure leaves that failure the last word."""
     if not event.failed:
@@ -163,6 +164,8 @@ def record_event(state: State, event: Event, credited: bool, stored: bool) -> No
     state.add_event(event)
     if event.failed and stored:
         state.unread = state.unread | {event.status}
+        if mixed:
+            state.undecoded = state.undecoded | {event.status}
     unwinding = event.reclaims and state.last is not None and state.last.failed
     if not credited and not unwinding:
         state.last = event

@@ -86,7 +86,8 @@ class Summary:
     can return, with the chain of functions below this one. ``stores`` are the fields ('.name') and
     globals that the callee or its callees may write. ``given_up``: it can be seen, but exploring
     it was too expensive; nothing is known. ``passed`` are functions whose address it gives to code
-    that can't be seen: they may answer in its stead."""
+    that can't be seen: they may answer in its stead. ``undecoded``: a value that is data or an
+    errno is returned as it is."""
 
     function: str
     parameters: tuple[str, ...]
@@ -99,6 +100,7 @@ class Summary:
     stores: frozenset[str] = frozenset()
     given_up: bool = False
     passed: frozenset[str] = frozenset()
+    undecoded: bool = False
 
 
 class Oracle(Protocol):

@@ -99,9 +99,20 @@ class State:
     """One path's knowledge, mutable while a block is walked, frozen to a tuple at block entry.
 
     ``unread`` are statuses of failures that nobody has looked at; ``released`` what this path made
-    and undid again after a reclaiming hypercall had failed."""
+    and undid again after a reclaiming hypercall had failed; ``undecoded`` are failed statuses of
+    kind mixed (data or errno) that no test has told apart yet."""
 
-    __slots__ = ("effects", "env", "events", "facts", "last", "marks", "released", "unread")
+    __slots__ = (
+        "effects",
+        "env",
+        "events",
+        "facts",
+        "last",
+        "marks",
+        "released",
+        "undecoded",
+        "unread",
+    )
 
     def __init__(self) -> None:
         self.env: dict[Value, Value] = {}
@@ -112,6 +123,7 @@ class State:
         self.marks: frozenset[Mark] = frozenset()
         self.unread: frozenset[Value] = frozenset()
         self.released: frozenset[Effect] = frozenset()
+        self.undecoded: frozenset[Value] = frozenset()
 
     def copy(self) -> State:
         """An independent copy."""
@@ -124,6 +136,7 @@ class State:
         other.marks = self.marks
         other.unread = self.unread
         other.released = self.released
+        other.undecoded = self.undecoded
         return other
 
     def freeze(self) -> Frozen:
@@ -137,12 +150,19 @@ class State:
             self.marks,
             self.unread,
             self.released,
+            self.undecoded,
         )
 
     def read(self, value: Value) -> None:
         """Somebody looks at a value: statuses in it are no longer unread."""
         if self.unread:
             self.unread = frozenset(s for s in self.unread if not mentions(value, s))
+
+    def tested(self, value: Value) -> None:
+        """A branch depends on a value: it has been told apart from data."""
+        self.read(value)
+        if self.undecoded:
+            self.undecoded = frozenset(s for s in self.undecoded if not mentions(value, s))
 
     def failed_in(self, value: Value) -> list[Event]:
         """The failed hypercalls whose status a value carries, in the order of the text."""
@@ -204,6 +224,8 @@ class State:
             self.events = frozenset(_aged_event(pool, e, site) for e in self.events)
         if self.last is not None:
             self.last = _aged_event(pool, self.last, site)
+        if any(site in v.sites for v in self.undecoded):
+            self.undecoded = frozenset(pool.aged(v, site) for v in self.undecoded)
         if any(site in v.sites for v in self.unread):
             self.unread = frozenset(pool.aged(v, site) for v in self.unread)
 

@@ -69,6 +69,7 @@ def summarise(found: Exploration) -> Summary:
         errnos_of(found, function.name) if at_el2 else (),
         frozenset(found.ledger.stores),
         passed=frozenset(found.ledger.passed),
+        undecoded=any(e.value in e.state.undecoded for e in found.exits if e.value is not None),
     )
 
 
