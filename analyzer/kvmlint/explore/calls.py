@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp
+from kvmlint.explore.agree import called_with
 from kvmlint.explore.apply import apply_summary
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
@@ -64,8 +65,7 @@ class Calls(TableEffects):
         """The states after a call; none when it doesn't return."""
         name = self.callee(state, op.func)
         if state.unread:
-            for arg in self.arguments(state, op):
-                state.read(arg)
+            self._look(state, op, name)
         if not name:
             if self.world is World.EL2 and isinstance(op.func, Field) and op.target:
                 return self._callback(state, op, site, "." + op.func.name)
@@ -94,6 +94,17 @@ class Calls(TableEffects):
         if role is not None:
             return call_with_role(self, role, state, op, site, name)
         return self.unknown(state, op, site, name)
+
+    def _look(self, state: State, op: CallOp, name: str) -> None:
+        """Arguments are read, also by a test that is written as a call."""
+        role = self.knowledge.role(name)
+        if role is Role.IDENTITY:
+            return  # likely(ret): whoever uses the result looks at it
+        args = self.arguments(state, op)
+        if args:
+            called_with(self.oracle, state, role, name, args[0])
+        for arg in args:
+            state.read(arg)
 
     def _callback(self, state: State, op: CallOp, site: int, field: str) -> list[State]:
         """A call through a field: 0, or whatever errno the function stored there returns. Which one

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, StoreOp, Test
+from kvmlint.explore.agree import first_look
 from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
@@ -231,6 +232,7 @@ class _Engine:
     def _edge(self, state: State, tests: tuple[Test, ...]) -> bool:
         for test in tests:
             value = self.evaluator.value(state, test.expr)
+            first_look(self.calls.oracle, state, value)
             state.tested(value)
             narrowed_test(self.evaluator, state, test)
             if not self.evaluator.assume(state, value, test.truth):

@@ -86,6 +86,7 @@ class Mark(NamedTuple):
 
 MARK_DROPPED = "dropped"  # status never stored (detail: 'bare' or 'void')
 MARK_UNREAD = "unread"  # status stored, then lost without having been read
+MARK_MISTESTED = "mistested"  # failure first tested as the contract forbids (agree.py)
 MARK_WARNED = "warned"  # failure tested by a WARN
 MARK_CONTAINED = "contained"  # failure made the object dead (KVM_BUG_ON)
 MARK_PASSED = "passed"  # failure handed on through a call, a pointer or a field
