@@ -214,13 +214,13 @@ def run(fixture: Fixture, rules: Sequence[RuleClass]) -> list[str]:
     from kvmlint.runner import Options, check
 
     texts = {file: file.read_text(encoding="utf-8") for file in fixture.files}
-    first = texts[fixture.files[0]] if not fixture.tree else ""
+    said = "\n".join(texts.values())
     options = Options(
         tree=str(fixture.root) if fixture.tree else None,
         select=frozenset(),
         ignore=frozenset(),
-        min_level=Severity(header(first, "level") or Severity.WARNING.value),
-        min_precision=Precision(header(first, "precision") or Precision.MEDIUM.value),
+        min_level=Severity(header(said, "level") or Severity.WARNING.value),
+        min_precision=Precision(header(said, "precision") or Precision.MEDIUM.value),
         jobs=1,
     )
     if fixture.tree:
@@ -228,7 +228,7 @@ def run(fixture: Fixture, rules: Sequence[RuleClass]) -> list[str]:
         result = check([str(fixture.root)], options, rules)
     else:
         (file,) = fixture.files
-        names = {file: header(first, "path") or file.name}
+        names = {file: header(said, "path") or file.name}
         result = check([], options, rules, (names[file], file.read_bytes()))
     expected = [e for file, text in texts.items() for e in expectations(names[file], text)]
     return mismatches(expected, result.diagnostics) + [_gave_up(n) for n in result.notifications]

@@ -18,6 +18,8 @@ PRECEDENCE = (
     ("missing-rollback", "update-after-failure"),
     ("ignored-return", "unchecked-return"),
     ("unchecked-return", "swallowed-failure"),
+    ("wrong-failure-test", "swallowed-failure"),
+    ("wrong-failure-test", "update-after-failure"),
 )
 """Of two rules that report one origin in one function, the first is kept."""
 MAX_ERRNOS = 8
