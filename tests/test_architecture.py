@@ -46,6 +46,7 @@ LIBRARIES = {
     "tree_sitter": {"syntax"},
     "tree_sitter_c": {"syntax"},
     "networkx": {"cfg", "explore", "contract", "program", "dump"},
+    "attr": {"report"},
     "sarif_om": {"report"},
     "click": {"cli", "console"},
     "multiprocessing": {"runner"},

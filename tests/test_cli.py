@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +43,7 @@ class Result:
     notifications: tuple[Notification, ...] = ()
     statistics: tuple[tuple[str, str], ...] = ()
     root: str = "/tree"
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass

@@ -134,7 +134,9 @@ def check(
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
         result = runner.check(named, options, rules, stdin, _knowledge(config))
-    report = Report(result.diagnostics, result.notifications, infos, result.root, __version__)
+    report = Report(
+        result.diagnostics, result.notifications, infos, result.root, __version__, result.files
+    )
     style = style_for(color, output, show_notifications)
     failed = [notification for notification in result.notifications if notification.failed]
     code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN

@@ -92,7 +92,7 @@ def write(text: str, output: str | None, code: int) -> None:
     """``text`` to the file, or to standard output; a reader that went away is no error of ours."""
     if output is not None:
         try:
-            Path(output).write_text(text, encoding="utf-8", newline="\n")
+            _replace(Path(output), text.encode())
         except OSError as error:
             why = (error.strerror or "can't be written").lower()
             raise click.ClickException(f"{safe(output)}: {why}") from None
@@ -106,3 +106,21 @@ def write(text: str, output: str | None, code: int) -> None:
         # Python flushes once more at exit: let it have somewhere to write to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """The file as a whole or not at all: nobody ever reads half a report. Raises OSError."""
+    file = Path(os.path.realpath(file))  # a symbolic link stays one
+    if file.exists() and not file.is_file():  # a pipe, /dev/null
+        file.write_bytes(data)
+        return
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as stream:
+            if file.exists():
+                os.fchmod(stream.fileno(), file.stat().st_mode & 0o7777)
+            stream.write(data)
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

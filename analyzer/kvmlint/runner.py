@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
+from kvmlint.explore.engine import Exploration
 from kvmlint.knowledge import Knowledge, builtin
 from kvmlint.knowledge.model import World
 from kvmlint.narrate import Narrator
@@ -38,12 +39,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run found. ``root`` is the absolute folder that paths are relative to."""
+    """What a run found. ``root`` is the absolute folder that paths are relative to; ``files`` holds
+    the bytes of the files that findings are in."""
 
     diagnostics: tuple[Diagnostic, ...]
     notifications: tuple[Notification, ...]
     statistics: tuple[tuple[str, str], ...]
     root: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class _Run:
     functions: int = 0
     files: int = 0
     visits: int = 0
+    texts: dict[str, bytes] = field(default_factory=dict)
 
     def files_of(self, paths: Sequence[str]) -> None:
         """Analyse files."""
@@ -68,19 +72,21 @@ class _Run:
         """What can be sent to another process."""
         return (
             self.diagnostics, self.notifications, self.functions, self.files, self.visits,
+            self.texts,
         )  # fmt: skip
 
     def add(self, other: _Found) -> None:
         """Take over what another process found."""
-        diagnostics, notifications, functions, files, visits = other
+        diagnostics, notifications, functions, files, visits, texts = other
         self.diagnostics += diagnostics
         self.notifications += notifications
         self.functions += functions
         self.files += files
         self.visits += visits
+        self.texts |= texts
 
 
-_Found: TypeAlias = tuple[list[Diagnostic], list[Notification], int, int, int]
+_Found: TypeAlias = tuple[list[Diagnostic], list[Notification], int, int, int, dict[str, bytes]]
 _shared: list[_Run] = []
 """What forked processes inherit: the run as it was before any file was analysed."""
 FEWEST_FILES = 8
@@ -95,22 +101,17 @@ def check(
     knowledge: Knowledge | None = None,
 ) -> Result:
     """Analyse files and folders. Problems with an input become notifications, never exceptions."""
-    first = Path(paths[0] if paths else (stdin[0] if stdin else "."))
-    root = Path(options.tree).resolve() if options.tree else find_root(first)
-    whole = root is not None
-    base = root if root is not None else Path.cwd()
-    tables = knowledge if knowledge is not None else builtin()
-    tree = Tree(FolderSources(base), tables, whole)
-    entries = tree.entries()
-    if entries:
-        tables = tables.with_entries(entries)
+    program, base = open_program(
+        paths[0] if paths else (stdin[0] if stdin else "."), options.tree, knowledge
+    )
+    tree = program.tree
     chosen = tuple(
         rule
         for rule in rules
         if (not options.select or rule.id in options.select) and rule.id not in options.ignore
     )
-    run = _Run(Program(tree, tables), chosen)
-    inputs = list(_inputs(paths, base))
+    run = _Run(program, chosen)
+    inputs = list(inputs_of(paths, base))
     run.notifications += [
         Notification(path, problem, failed=True) for path, problem in inputs if problem is not None
     ]
@@ -140,7 +141,21 @@ def check(
         run.notifications,
         key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
-    return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base))
+    files_shown = {d.span.path: run.texts[d.span.path] for d in shown if d.span.path in run.texts}
+    return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base), files_shown)
+
+
+def open_program(
+    first: str, tree: str | None, knowledge: Knowledge | None = None
+) -> tuple[Program, Path]:
+    """The program around the path that was named first, and the folder that paths are relative to.
+    ``tree`` is its root when the user named it."""
+    root = Path(tree).resolve() if tree else find_root(Path(first))
+    base = root if root is not None else Path.cwd()
+    tables = knowledge if knowledge is not None else builtin()
+    found = Tree(FolderSources(base), tables, root is not None)
+    entries = found.entries()
+    return Program(found, tables.with_entries(entries) if entries else tables), base
 
 
 def _in_processes(run: _Run, files: list[str], jobs: int) -> None:
@@ -165,7 +180,7 @@ def _share(paths: list[str]) -> _Found:
     return run.found()
 
 
-def _inputs(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
+def inputs_of(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
     """Each file once, as a path relative to the base, with what is wrong with it."""
     seen: set[str] = set()
     for given in paths:
@@ -209,21 +224,16 @@ def _file(run: _Run, path: str) -> None:
 def _unit(run: _Run, unit: Unit) -> None:
     run.files += 1
     path = unit.file.path
-    for problem in unit.problems:
-        run.notifications.append(
-            Notification(
-                path,
-                problem.message,
-                unit.file.span(problem.start, problem.end),
-                problem.function,
-            )
-        )
+    run.notifications += problems_of(unit)
     if run.program.tree.world(path) is World.EL2:
         return
     module = run.program.module(unit, World.HOST)
+    before = len(run.diagnostics)
     for name in module.heads:
         if module.reaches(name):
             _function(run, module, name)
+    if len(run.diagnostics) > before:
+        run.texts[path] = unit.file.data
 
 
 def _function(run: _Run, module: Module, name: str) -> None:
@@ -231,18 +241,13 @@ def _function(run: _Run, module: Module, name: str) -> None:
     try:
         explorations = module.explorations(name)
     except GivenUpError as error:
-        head = module.heads[name][0]
-        span = module.unit.file.span(head.name_start, head.name_start + len(name))
-        run.notifications.append(Notification(module.unit.file.path, str(error), span, name))
+        run.notifications.append(gave_up(module, name, error))
         return
     for found in explorations:
         run.functions += 1
-        narrator = Narrator(module.unit.file, found.ledger, module.knowledge)
-        view = FunctionPaths(found, module, narrator, lambda: module.callers(name))
-        findings: list[Finding] = []
-        for rule in run.rules:
-            findings.extend(rule().paths(view))
-        for finding in best(findings):
+        view = view_of(module, name, found)
+        narrator = view.narrator
+        for finding in findings_in(view, run.rules):
             run.diagnostics.append(
                 diagnose(
                     finding,
@@ -252,3 +257,37 @@ def _function(run: _Run, module: Module, name: str) -> None:
                     lambda path: run.program.tree.unit(path, World.EL2).file,
                 )
             )
+
+
+def problems_of(unit: Unit) -> list[Notification]:
+    """What of a file wasn't understood."""
+    return [
+        Notification(
+            unit.file.path,
+            problem.message,
+            unit.file.span(problem.start, problem.end),
+            problem.function,
+        )
+        for problem in unit.problems
+    ]
+
+
+def gave_up(module: Module, name: str, error: GivenUpError) -> Notification:
+    """That a function was not analysed, and why."""
+    head = module.heads[name][0]
+    span = module.unit.file.span(head.name_start, head.name_start + len(name))
+    return Notification(module.unit.file.path, str(error), span, name)
+
+
+def view_of(module: Module, name: str, found: Exploration) -> FunctionPaths:
+    """One variant of a function as rules see it."""
+    narrator = Narrator(module.unit.file, found.ledger, module.knowledge)
+    return FunctionPaths(found, module, narrator, lambda: module.callers(name))
+
+
+def findings_in(view: FunctionPaths, rules: Sequence[RuleClass]) -> list[Finding]:
+    """What rules find in a function, one finding a defect."""
+    findings: list[Finding] = []
+    for rule in rules:
+        findings.extend(rule().paths(view))
+    return best(findings)

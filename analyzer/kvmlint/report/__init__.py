@@ -8,7 +8,7 @@ asked for, so that no format pays for another one's libraries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TypeAlias, cast
 
@@ -20,7 +20,8 @@ class Report:
     """Everything that a renderer may say about one run.
 
     ``rules`` are all rules that there are, fired or not; ``root`` is the absolute folder that the
-    paths are relative to; ``version`` is kvmlint's own.
+    paths are relative to; ``version`` is kvmlint's own. ``files`` holds the bytes of the files that
+    findings are in, by their paths, as they were analysed; a renderer reads no file itself.
     """
 
     diagnostics: tuple[Diagnostic, ...]
@@ -28,6 +29,7 @@ class Report:
     rules: tuple[RuleInfo, ...]
     root: str
     version: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ Renderer: TypeAlias = Callable[[Report, Style], str]
 FORMATS: Mapping[str, str] = {
     "text": "kvmlint.report.text",
     "terse": "kvmlint.report.terse",
+    "gcc": "kvmlint.report.gcc",
+    "json": "kvmlint.report.json",
+    "sarif": "kvmlint.report.sarif",
 }
 """Format name → module, in the order that --help shows."""
 
