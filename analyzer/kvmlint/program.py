@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from kvmlint.cfg.build import build
 from kvmlint.cfg.graph import Cfg
 from kvmlint.contract.contract import contract_of
+from kvmlint.contract.doubt import doubt
 from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
 from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary
 from kvmlint.explore.summarise import summarise
@@ -35,6 +36,7 @@ class Program:
     knowledge: Knowledge
     budget: Budget = field(default_factory=Budget)
     contracts: dict[str, HypercallContract] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
     visits: int = 0
     _modules: dict[tuple[str, World], Module] = field(default_factory=dict)
 
@@ -61,7 +63,12 @@ class Program:
         """The contract of a hypercall, from its handler at EL2."""
         found = self.contracts.get(name)
         if found is None:
-            found = self.contracts[name] = self._contract(name)
+            found = self._contract(name)
+            why = doubt(self.tree, name) if found.has_handler else ""
+            if why:
+                self.doubts[name] = why
+                found = HypercallContract(name, has_handler=True)
+            self.contracts[name] = found
         return found
 
     def _contract(self, name: str) -> HypercallContract:
@@ -264,6 +271,8 @@ class Module:
 
     def exploration(self, function: str) -> Exploration:
         """All paths of a function's first variant. Raises GivenUpError."""
+        if function not in self.heads:
+            raise GivenUpError("it can't be told from the text around it")
         return self._explore(self.heads[function][0])
 
     def explorations(self, function: str) -> list[Exploration]:

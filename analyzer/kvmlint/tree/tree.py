@@ -16,6 +16,7 @@ from kvmlint.syntax.unit import Dialect, Unit, parse
 _FUNCTION = re.compile(
     rb"(?m)^(?![ \t#/*{}])[^;{}()=\n]*?\n?\b([A-Za-z_]\w*)\([^;{}]*\)[^;{}()]*\n?\{"
 )
+_CONFLICT = re.compile(rb"(?m)^(?:<{7}|>{7}) ")
 HEADERS = ("arch/arm64/include/asm", "arch/arm64/kvm", "arch/arm64/include/asm/kvm")
 """Folders whose headers may define entry-point macros."""
 
@@ -43,7 +44,8 @@ class Tree:
     dialect: Dialect = field(default_factory=Dialect.default)
     _units: dict[tuple[str, World], Unit] = field(default_factory=dict)
     _el2: dict[str, str] | None = None
-    _handlers: dict[str, tuple[str, ...]] | None = None
+    _handlers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _conflicts: dict[str, int] = field(default_factory=dict)
 
     def world(self, path: str) -> World:
         """The world that code in a file belongs to, taken as host where it belongs to both."""
@@ -111,6 +113,22 @@ class Tree:
         self.el2_file("")
         return bool(self._el2)
 
+    @property
+    def handlers(self) -> dict[str, tuple[str, ...]]:
+        """The functions that are named like handlers, with the files that define them."""
+        self.el2_file("")
+        return self._handlers
+
+    @property
+    def conflicts(self) -> dict[str, int]:
+        """EL2 files with conflict markers, and the line of the first."""
+        self.el2_file("")
+        return self._conflicts
+
+    def parsed(self, world: World) -> list[Unit]:
+        """The files of a world that were parsed so far."""
+        return [unit for (_, of), unit in self._units.items() if of is world]
+
     def _scan(self) -> None:
         assert self._el2 is not None
         worlds = self.knowledge.tables.worlds
@@ -128,8 +146,15 @@ class Tree:
                 data = self.sources.read(path)
             except SourceError:
                 continue
+            conflict = _CONFLICT.search(data)
+            if conflict is not None:
+                self._conflicts[path] = data.count(b"\n", 0, conflict.start()) + 1
             for match in _FUNCTION.finditer(data):
-                self._el2.setdefault(match[1].decode("ascii", "replace"), path)
+                name = match[1].decode("ascii", "replace")
+                self._el2.setdefault(name, path)
+                if name.startswith(worlds.handler_prefix):
+                    files = dict.fromkeys((*self._handlers.get(name, ()), path))
+                    self._handlers[name] = tuple(files)
 
 
 def macro_entries(defines: list[Define], known: dict[str, EntryPoint]) -> tuple[EntryPoint, ...]:
