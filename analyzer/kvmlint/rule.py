@@ -100,6 +100,12 @@ class PathExit:
         """Hypercalls and their outcomes, in the order of the function's text."""
         return sorted(self.state.events, key=Event.order)
 
+    def named(self, event: Event) -> bool:
+        """Whether it is known on this path which errno a hypercall failed with: what happens then
+        was decided for that errno."""
+        fact = self.state.facts.get(event.status)
+        return fact is not None and fact.equal is not None
+
     def made(self, after: Event | None = None) -> list[Effect]:
         """Building effects that are this function's duty; with ``after``, those that had been
         made when that hypercall failed."""
@@ -273,24 +279,25 @@ class FunctionPaths:
     @staticmethod
     def is_held_by(effect: Effect, event: Event) -> bool:
         """Whether EL2 may hold what an effect released: it is an argument of the hypercall, holds
-        one, or hangs off the structure whose handle is one."""
+        or was looked up by one, or hangs off the structure whose handle is the only one."""
         resource = effect.record or effect.resource
         root = root_of(resource)
-        for arg in event.args:
-            if number_of(arg) is not None:
-                continue
-            if mentions(arg, root) or mentions(root, arg):
-                return True
-            a, b = _place(arg), _place(resource)
-            if (
-                a is not None
-                and b is not None
-                and len(a.fields) > 1
-                and root_of(a) is root_of(b)
-                and a.fields[:-1] == b.fields[:-1]
-            ):
-                return True
-        return False
+        args = [arg for arg in event.args if number_of(arg) is None]
+        if any(mentions(arg, root) for arg in args):
+            return True
+        looked_up = isinstance(root, Result) and not effect.via
+        if looked_up and any(mentions(root, arg) for arg in args):
+            return True
+        if len(args) != 1:
+            return False  # a handle and a page: it is about the page
+        a, b = _place(args[0]), _place(resource)
+        return (
+            a is not None
+            and b is not None
+            and a.fields[-1].rpartition("_")[2] in ("handle", "id")
+            and root_of(a) is root_of(b)
+            and a.fields[:-1] == b.fields[: len(a.fields) - 1]
+        )
 
     @staticmethod
     def swallowed_inside(event: Event) -> bool:
@@ -310,17 +317,45 @@ class FunctionPaths:
     @staticmethod
     def says_done(effect: Effect) -> bool:
         """Whether a store sets something, as opposed to clearing it."""
-        return effect.record is not None and number_of(effect.record) not in (0, None)
+        return effect.record is not None and (
+            number_of(effect.record) not in (0, None) or _constant(effect.record) != ""
+        )
+
+    @staticmethod
+    def stores_constant(effect: Effect) -> bool:
+        """Whether a store is of an enumeration constant, which says anything."""
+        return _constant(effect.record) != ""
+
+    def also_on_success(self, effect: Effect, failure: Event) -> bool:
+        """Whether a path on which that hypercall succeeded stores or publishes the same: what
+        happens after a failure only is how the function remembers the failure."""
+        blocks = self.found.ledger.blocks
+        for exit_ in self.exits:
+            trail = exit_.exit.trail
+            if blocks[failure.site] not in trail or any(
+                event.site == failure.site for event in exit_.state.events
+            ):
+                continue
+            if blocks[effect.site] in trail:
+                return True
+            if effect.kind is not EffectKind.STORE:
+                if any(_alike(effect, other) for other in exit_.state.effects):
+                    return True
+            elif exit_.state.env.get(effect.resource) is effect.record:
+                return True
+        return False
 
     def is_tested(self, effect: Effect) -> bool:
-        """Whether this function also tests the place that an effect stores to."""
+        """Whether this function also tests the place that an effect stores to; for an enumeration
+        constant, against that constant."""
         place = effect.resource
+        constant = _constant(effect.record)
         name = "." + place.fields[-1] if isinstance(place, Address) else ""
         if isinstance(place, Var):
             name = place.name
         cfg = self.found.cfg
         return any(
-            name in mentioned(test.expr)
+            {name, constant or name} <= mentioned(test.expr)
             for edges in cfg.edges
             for edge in edges
             for test in edge.tests
@@ -344,6 +379,20 @@ class FunctionPaths:
             if number_of(arg) is None and (mentions(arg, root) or mentions(root, arg)):
                 return True
         return False
+
+
+def _constant(value: Value | None) -> str:
+    """The name of an enumeration constant or a macro, by its spelling; '' for other values."""
+    if isinstance(value, Load) and isinstance(value.place, Var) and not value.place.local:
+        return value.place.name if value.place.name.isupper() else ""
+    return ""
+
+
+def _alike(one: Effect, other: Effect) -> bool:
+    """Whether two effects put the same thing into the same place."""
+    return (one.building, one.family, one.resource, one.container) == (
+        other.building, other.family, other.resource, other.container,
+    )  # fmt: skip
 
 
 def _place(value: Value) -> Address | None:

@@ -41,7 +41,7 @@ class ReleaseAfterFailedReclaim(Rule):
     Known limits
         Pages that EL2 pushes back itself (a hyp_memcache) are not followed. Memory counts as
         concerned when it is an argument of the call, holds one, or hangs off the structure whose
-        handle is one.
+        handle is the only one. Releasing it for one named errno is taken to be a decision.
     """
 
     id = "release-after-failed-reclaim"
@@ -53,7 +53,7 @@ class ReleaseAfterFailedReclaim(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             for failure in exit_.events():
-                if not failure.reclaims or failure.old:
+                if not failure.reclaims or failure.old or exit_.named(failure):
                     continue
                 groups: dict[str, list[Effect]] = {}
                 for effect in exit_.released(failure):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from kvmlint.rule import (
     MARK_CONTAINED,
     MARK_DROPPED,
+    MARK_NARROWED,
     MARK_PASSED,
     MARK_UNREAD,
     MARK_WARNED,
-    EffectKind,
     Event,
     ExitKind,
     Finding,
@@ -20,6 +20,9 @@ from kvmlint.rule import (
     Rule,
     Severity,
 )
+
+_ANSWERED = {MARK_PASSED, MARK_CONTAINED, MARK_DROPPED, MARK_NARROWED, MARK_UNREAD}
+"""The failure was handed on, or is lost at an earlier place that another rule reports."""
 
 
 class SwallowedFailure(Rule):
@@ -64,11 +67,11 @@ class SwallowedFailure(Rule):
             if last is None or not last.failed or function.swallowed_inside(last):
                 continue  # a callee that returns nothing is where it is lost
             marks = {mark.name for mark in exit_.state.marks if mark.site == last.site}
-            if marks & {MARK_PASSED, MARK_CONTAINED, MARK_DROPPED, MARK_UNREAD}:
+            if marks & _ANSWERED:
                 continue
             if exit_.kind is ExitKind.SUCCESS and not self._mapped(exit_, last):
-                kept = last.reclaims and MARK_WARNED in marks and not self._lost(exit_, last)
-                if not kept:
+                # What is lost or freed after a reclaim that failed, other rules report.
+                if not (last.reclaims and MARK_WARNED in marks):
                     yield self._report(function, exit_, last, self.severity)
             elif exit_.kind is ExitKind.VOID:
                 yield self._report(function, exit_, last, Severity.NOTE)
@@ -76,19 +79,10 @@ class SwallowedFailure(Rule):
     @staticmethod
     def _mapped(exit_: PathExit, last: Event) -> bool:
         """One named errno taken for success, or a value that tells the caller."""
-        fact = exit_.state.facts.get(last.status)
-        if fact is not None and fact.equal is not None:
+        if exit_.named(last):
             return True
         value = exit_.exit.value
         return value is not None and bool(exit_.state.failed_in(value))
-
-    @staticmethod
-    def _lost(exit_: PathExit, last: Event) -> bool:
-        """Whether the record of what could not be given back is gone."""
-        return any(
-            not effect.building and effect.kind in (EffectKind.MEMORY, EffectKind.PUBLISH)
-            for effect in exit_.effects()
-        )
 
     def _report(
         self, function: FunctionPaths, exit_: PathExit, last: Event, severity: Severity

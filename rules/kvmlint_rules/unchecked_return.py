@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmlint.rule import MARK_UNREAD, Finding, FunctionPaths, Precision, Rule, Severity
+from kvmlint.rule import (
+    MARK_UNREAD,
+    Finding,
+    FunctionPaths,
+    Mark,
+    PathExit,
+    Precision,
+    Rule,
+    Severity,
+)
 
 
 class UncheckedReturn(Rule):
@@ -45,7 +54,7 @@ class UncheckedReturn(Rule):
         seen: set[int] = set()
         for exit_ in function.exits:
             for mark in sorted(exit_.state.marks):
-                if mark.name != MARK_UNREAD or mark.site in seen:
+                if mark.name != MARK_UNREAD or mark.site in seen or self._other(exit_, mark):
                     continue
                 seen.add(mark.site)
                 contract = function.oracle.hypercall(mark.about)
@@ -69,3 +78,11 @@ class UncheckedReturn(Rule):
                     ),
                     consequence="a failure is indistinguishable from success",
                 )
+
+    @staticmethod
+    def _other(exit_: PathExit, mark: Mark) -> bool:
+        """Whether it is another failure that this exit returns: the first one counts."""
+        value = exit_.exit.value
+        if value is None:
+            return False
+        return any(event.site != mark.site for event in exit_.state.failed_in(value))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmlint.rule import (
+    MARK_PASSED,
     MARK_WARNED,
     Effect,
     EffectKind,
     Event,
+    ExitKind,
     Finding,
     FunctionPaths,
     PathExit,
@@ -41,9 +43,9 @@ class UpdateAfterFailure(Rule):
             return 0;
 
     Known limits
-        A field counts as success-only when it receives the call's result, when this function tests
-        it before the call, or when another failing path leaves it alone. Names of fields that hold
-        errors (err, ret, status) are taken at their word.
+        A field counts as success-only when a path on which the call succeeded sets it too, and it
+        receives the call's result, or this function tests it, or another failing path leaves it
+        alone. Names of fields that hold errors (err, ret, status) are taken at their word.
     """
 
     id = "update-after-failure"
@@ -55,15 +57,27 @@ class UpdateAfterFailure(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         skipped = self._stores_by_failure(function)
         for exit_ in function.exits:
-            failure = exit_.state.last
-            if failure is None or not failure.failed:
+            failure = self._failure(exit_)
+            if failure is None:
                 continue
             for effect in exit_.effects():
                 if not effect.building or effect.via or (failure.site, True) in effect.followed:
                     continue
                 why = self._why(function, exit_, effect, failure, skipped)
-                if why:
+                if why and function.also_on_success(effect, failure):
                     yield self._report(function, exit_, effect, failure, why)
+
+    @staticmethod
+    def _failure(exit_: PathExit) -> Event | None:
+        """The failure that this exit is about. One that ends in success is swallowed, or was
+        mapped to success on purpose, unless it was handed on by another way than the value."""
+        last = exit_.state.last
+        if last is None or not last.failed or exit_.kind is not ExitKind.SUCCESS:
+            return exit_.failure
+        passed = any(
+            mark.name == MARK_PASSED and mark.site == last.site for mark in exit_.state.marks
+        )
+        return last if passed else None
 
     @staticmethod
     def _stores_by_failure(function: FunctionPaths) -> dict[int, list[frozenset[str]]]:
@@ -98,6 +112,8 @@ class UpdateAfterFailure(Rule):
             return ""
         if function.is_tested(effect):
             return "it is the flag that keeps the call from being made again"
+        if function.stores_constant(effect):
+            return ""  # it may as well stand for "idle"
         places = skipped.get(failure.site, [])
         if any(effect.resource.key not in stored for stored in places):
             return "another failing path leaves it alone"
