@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -44,6 +45,7 @@ class Result:
     statistics: tuple[tuple[str, str], ...] = ()
     root: str = "/tree"
     files: Mapping[str, bytes] = field(default_factory=dict)
+    suppressed: tuple[Diagnostic, ...] = ()
 
 
 @dataclass
@@ -244,6 +246,64 @@ def test_output_file(run: Run, engine: Engine, tmp_path: Path) -> None:
     assert not (tmp_path / "-").exists()
 
 
+def test_output_file_is_replaced_as_a_whole(run: Run, engine: Engine, tmp_path: Path) -> None:
+    engine.result = ONE
+    out, link = tmp_path / "out", tmp_path / "link"
+    out.write_text("old")
+    out.chmod(0o640)
+    link.symlink_to("out")
+    with out.open() as reader:  # somebody reads the old report while the new one is written
+        assert run("--format=terse", "-o", "link", "a.c") == (1, "", "")
+        assert reader.read() == "old"
+    assert link.is_symlink()
+    assert out.read_text(encoding="utf-8") == TERSE
+    assert out.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
+
+
+def test_output_that_fails_leaves_the_old_file(
+    run: Run, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    engine.result = ONE
+    (tmp_path / "out").write_text("old")
+    monkeypatch.setattr(Path, "replace", full)
+    code, out, err = run("-o", "out", "a.c")
+    assert (code, out, err) == (2, "", "Error: out: no space left on device\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "old"
+
+
+def test_output_to_a_device(run: Run, engine: Engine) -> None:
+    engine.result = ONE
+    assert run("--format=terse", "-o", os.devnull, "a.c") == (1, "", "")
+    assert not Path(os.devnull).is_file()
+
+
+def test_suppressed_findings_are_shown_on_request(run: Run, engine: Engine) -> None:
+    allowed = replace(FINDING, span=Span("a.c", 1, 2, 1, 9), suppression="why not")
+    engine.result = Result((), suppressed=(allowed,))
+    assert run("--format=terse", "a.c") == (0, "", "")
+    code, out, _ = run("--format=terse", "--show-suppressed", "a.c")
+    assert code == 0, "what is allowed is no finding"
+    assert out == "a.c:1: SUPPRESSED:missing-rollback: \u00e4 node stays behind -- why not\n"
+    engine.result = Result((FINDING,), suppressed=(allowed,))
+    code, out, _ = run("--format=terse", "--show-suppressed", "a.c")
+    assert (code, out.endswith(TERSE), out.count("\n")) == (1, True, 2), "in order of lines"
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_machine_formats_own_stdout(run: Run, engine: Engine, form: str) -> None:
+    gone = Notification("x.c", "no such file or directory", failed=True)
+    engine.result = Result((FINDING,), (gone,), (("functions", "12"),))
+    code, out, err = run("--format", form, "--statistics", "--show-notifications", "a.c")
+    assert code == 2
+    assert isinstance(json.loads(out), dict)
+    assert err == "kvmlint: x.c: no such file or directory\nfunctions: 12\n"
+
+
 def test_output_that_cant_be_written(run: Run, engine: Engine) -> None:
     engine.result = ONE
     code, out, err = run("-o", "no/such/folder", "a.c")
@@ -411,8 +471,11 @@ def test_bad_settings_give_2(run: Run, tmp_path: Path, text: str, said: str) -> 
 def test_explain(run: Run) -> None:
     assert run("explain") == (
         0,
-        "missing-rollback  error    high  host state stays behind\n"
-        "ignored-return    warning  high  a status is discarded\n",
+        "missing-rollback   error    high  host state stays behind\n"
+        "ignored-return     warning  high  a status is discarded\n"
+        "bad-suppression    warning  high  a suppression that suppresses nothing: no reason, "
+        "no such rule, or not understood\n"
+        "stale-suppression  warning  high  a suppression of a rule that reports nothing there\n",
         "",
     )
     code, out, _ = run("explain", "ignored-return")

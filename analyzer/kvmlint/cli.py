@@ -17,7 +17,7 @@ import click
 
 from kvmlint import __version__
 from kvmlint.console import CLEAN, FAILED, FINDINGS, Commands, read_stdin, run, style_for, write
-from kvmlint.diagnostic import Precision, RuleInfo, Severity
+from kvmlint.diagnostic import Diagnostic, Precision, RuleInfo, Severity
 from kvmlint.report import FORMATS, Report, render
 from kvmlint.report.safe import safe
 from kvmlint.source import SourceError
@@ -96,6 +96,7 @@ def app() -> None:
 )
 @click.option("--stdin-filename", metavar="PATH", help="What - should be called.")
 @click.option("--show-notifications", is_flag=True, help="Print also what was not analysed.")
+@click.option("--show-suppressed", is_flag=True, help="Print also what comments suppress, marked.")
 def check(
     paths: tuple[str, ...],
     tree: str | None,
@@ -110,6 +111,7 @@ def check(
     color: str,
     stdin_filename: str | None,
     show_notifications: bool,
+    show_suppressed: bool,
 ) -> None:
     """Report findings in PATHs (the default command)."""
     from kvmlint import runner
@@ -117,7 +119,7 @@ def check(
     output = None if output == "-" else output
     stdin = read_stdin(paths, stdin_filename)
     rules = _catalogue()
-    infos = tuple(rule.info() for rule in rules)
+    infos = _infos()
     named = [path for path in paths if path != "-"]
     with _mended_by_the_user():
         config = _config(tree or (named[0] if named else "."))
@@ -134,9 +136,10 @@ def check(
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
         result = runner.check(named, options, rules, stdin, _knowledge(config))
-    report = Report(
-        result.diagnostics, result.notifications, infos, result.root, __version__, result.files
-    )
+    shown = result.diagnostics
+    if show_suppressed:
+        shown = tuple(sorted((*shown, *result.suppressed), key=Diagnostic.sort_key))
+    report = Report(shown, result.notifications, infos, result.root, __version__, result.files)
     style = style_for(color, output, show_notifications)
     failed = [notification for notification in result.notifications if notification.failed]
     code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
@@ -150,13 +153,107 @@ def check(
 
 
 @app.command()
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path())
+@_TREE
+@click.option(
+    "--hypercall", metavar="NAME", default="", help="One hypercall: contract and callers."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "markdown"]),
+    default="table",
+    show_default=True,
+    help="How to print the ledger.",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Print to FILE."
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=GLOB,...",
+    help="Only sites where a glob matches (KEY!=: where none does); may be repeated. Keys: file, "
+    "function, hypercall, kind, use, verdict, confidence.",
+)
+@click.option("--sort", metavar="KEY,...", default="", help="Keys as for --filter. Default: file.")
+@click.option(
+    "--min-level",
+    type=_choice(Severity),
+    help="Findings below it are no verdict. Default: warning.",
+)
+@click.option(
+    "--min-precision",
+    type=_choice(Precision),
+    help="Less sure findings are no verdict. Default: medium.",
+)
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="auto: on a terminal, unless NO_COLOR is set.",
+)
+def audit(
+    paths: tuple[str, ...],
+    tree: str | None,
+    hypercall: str,
+    form: str,
+    output: str | None,
+    filters: tuple[str, ...],
+    sort: str,
+    min_level: str | None,
+    min_precision: str | None,
+    color: str,
+) -> None:
+    """The ledger of hypercalls: each site in PATHs: what EL2 returns, what the host does with it.
+
+    With --hypercall also why that hypercall can fail, as a tree of EL2 functions; without PATHs
+    its callers are looked for in the whole tree. The exit status is 0, whatever is found.
+    """
+    from kvmlint import audit as engine
+    from kvmlint.report import ledger
+    from kvmlint.runner import Options
+
+    if not paths and not hypercall:
+        raise click.UsageError("name a PATH, or a --hypercall")
+    output = None if output == "-" else output
+    with _mended_by_the_user():
+        config = _config(tree or (paths[0] if paths else "."))
+        options = Options(
+            tree=tree or (None if paths else "."),
+            min_level=Severity(min_level) if min_level else config.min_level or Severity.WARNING,
+            min_precision=(
+                Precision(min_precision)
+                if min_precision
+                else config.min_precision or Precision.MEDIUM
+            ),
+        )
+        try:
+            wanted = [engine.filter_of(text) for text in filters]
+            keys = engine.keys_of(sort)
+            found = engine.audit(paths, options, _catalogue(), _knowledge(config), hypercall)
+        except engine.AuditError as error:
+            raise click.UsageError(safe(str(error))) from error
+    found = engine.arranged(found, wanted, keys)
+    failed = [notification for notification in found.notifications if notification.failed]
+    code = FAILED if failed else CLEAN
+    write(ledger.render(form, found, style_for(color, output, False)), output, code)
+    for notification in found.notifications:
+        # CSV has no place for what could not be decided.
+        if notification.failed or form == "csv":
+            click.echo(f"kvmlint: {safe(ledger.said(notification))}", err=True)
+    click.get_current_context().exit(code)
+
+
+@app.command()
 @click.argument("rule", required=False)
 @click.option("--markdown", is_flag=True, help="The table as README.md shows it.")
 def explain(rule: str | None, markdown: bool) -> None:
     """Print RULE's page, or the table of all rules."""
     from kvmlint.report import rules as pages
 
-    infos = tuple(r.info() for r in _catalogue())
+    infos = _infos()
     if not rule:
         text = pages.markdown(infos) if markdown else pages.table(infos)
     else:
@@ -232,6 +329,13 @@ def _catalogue() -> tuple[RuleClass, ...]:
     from kvmlint_rules import RULES
 
     return RULES
+
+
+def _infos() -> tuple[RuleInfo, ...]:
+    """All rules, and those about suppressions."""
+    from kvmlint.suppress import META
+
+    return (*(rule.info() for rule in _catalogue()), *META)
 
 
 def _ids(where: str, words: Iterable[str], rules: Sequence[RuleInfo]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from kvmlint import suppress
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.explore.engine import Exploration
 from kvmlint.knowledge import Knowledge, builtin
@@ -40,13 +41,15 @@ class Options:
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a run found. ``root`` is the absolute folder that paths are relative to; ``files`` holds
-    the bytes of the files that findings are in."""
+    the bytes of the files that findings are in. ``suppressed`` are findings that their source
+    allows."""
 
     diagnostics: tuple[Diagnostic, ...]
     notifications: tuple[Notification, ...]
     statistics: tuple[tuple[str, str], ...]
     root: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+    suppressed: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,11 +108,12 @@ def check(
         paths[0] if paths else (stdin[0] if stdin else "."), options.tree, knowledge
     )
     tree = program.tree
-    chosen = tuple(
-        rule
-        for rule in rules
-        if (not options.select or rule.id in options.select) and rule.id not in options.ignore
-    )
+    ran = {
+        id_
+        for id_ in (*(rule.id for rule in rules), *(rule.id for rule in suppress.META))
+        if (not options.select or id_ in options.select) and id_ not in options.ignore
+    }
+    chosen = tuple(rule for rule in rules if rule.id in ran)
     run = _Run(program, chosen)
     inputs = list(inputs_of(paths, base))
     run.notifications += [
@@ -123,12 +127,16 @@ def check(
     if stdin is not None:
         name, data = stdin
         _unit(run, tree.parse(SourceFile(name, data), tree.world(name)))
-    found = dedupe(run.diagnostics)
-    shown = tuple(
-        d
-        for d in found
-        if not d.severity < options.min_level and not d.precision < options.min_precision
+    judged = suppress.apply(
+        dedupe(run.diagnostics),
+        run.texts,
+        {rule.id for rule in rules},
+        ran,
+        {notification.path for notification in run.notifications},
     )
+    found = sorted((*judged.kept, *judged.complaints), key=Diagnostic.sort_key)
+    shown = _above(options, found)
+    suppressed = _above(options, judged.suppressed)
     statistics = (
         ("files", str(run.files)),
         ("functions explored", str(run.functions)),
@@ -136,13 +144,30 @@ def check(
         ("given up", str(sum(1 for n in run.notifications if n.function))),
         ("findings", str(len(shown))),
         ("findings below the threshold", str(len(found) - len(shown))),
+        ("suppressed", str(len(suppressed))),
     )
     notifications = sorted(
         run.notifications,
         key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
-    files_shown = {d.span.path: run.texts[d.span.path] for d in shown if d.span.path in run.texts}
-    return Result(shown, tuple(dict.fromkeys(notifications)), statistics, str(base), files_shown)
+    paths_shown = {d.span.path for d in (*shown, *suppressed)}
+    return Result(
+        shown,
+        tuple(dict.fromkeys(notifications)),
+        statistics,
+        str(base),
+        {path: data for path, data in run.texts.items() if path in paths_shown},
+        suppressed,
+    )
+
+
+def _above(options: Options, found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """What the user wants to see."""
+    return tuple(
+        d
+        for d in found
+        if not d.severity < options.min_level and not d.precision < options.min_precision
+    )
 
 
 def open_program(
@@ -232,7 +257,7 @@ def _unit(run: _Run, unit: Unit) -> None:
     for name in module.heads:
         if module.reaches(name):
             _function(run, module, name)
-    if len(run.diagnostics) > before:
+    if len(run.diagnostics) > before or suppress.MARK in unit.file.data:
         run.texts[path] = unit.file.data
 
 

@@ -33,6 +33,10 @@ def render(report: Report, style: Style) -> str:
 
 
 def _finding(d: Diagnostic) -> Iterator[str]:
+    if d.suppression:
+        words = f"suppressed: {d.message} [{d.rule}] -- {d.suppression}"
+        yield _line(d.span, "note", words)
+        return
     yield _line(d.span, d.severity.value, f"{d.message} [{d.rule}]")
     for number, step in enumerate(d.steps, start=1):
         yield _line(step.span, "note", f"{number}: {step.message}")

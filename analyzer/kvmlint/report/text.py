@@ -42,11 +42,14 @@ def render(report: Report, style: Style) -> str:
 
 def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
     place = f"{safe(d.span.path)}:{d.span.line}:{d.span.column}:"
-    level = f"{d.severity.value}:"
+    level = "suppressed:" if d.suppression else f"{d.severity.value}:"
+    ink = _Ink.DIM if d.suppression else _LEVEL[d.severity]
     yield (
-        f"{_ink(place, _Ink.PATH, style)} {_ink(level, _LEVEL[d.severity], style)} "
+        f"{_ink(place, _Ink.PATH, style)} {_ink(level, ink, style)} "
         f"{safe(d.message)} {_ink(f'[{d.rule}]', _Ink.DIM, style)}"
     )
+    if d.suppression:
+        yield from _wrap(f"allowed because: {safe(d.suppression)}", style.width)
     folder = posixpath.dirname(d.span.path)
     yield from _wrap(_header(d, folder), style.width)
     yield from _steps(d.steps, folder, style)
@@ -116,15 +119,20 @@ def _notification(n: Notification, style: Style) -> str:
 
 
 def _summary(diagnostics: tuple[Diagnostic, ...], skipped: int) -> str:
-    """``3 errors, 1 warning in 1 file``."""
+    """``3 errors, 1 warning in 1 file; 1 suppressed``."""
+    found = [d for d in diagnostics if not d.suppression]
     counts = [
-        _count(sum(d.severity is level for d in diagnostics), level.value)
+        _count(sum(d.severity is level for d in found), level.value)
         for level in reversed(Severity)
-        if any(d.severity is level for d in diagnostics)
+        if any(d.severity is level for d in found)
     ]
-    files = _count(len({d.span.path for d in diagnostics}), "file")
-    rest = f"; {skipped} not analysed (--show-notifications tells)" if skipped else ""
-    return f"{', '.join(counts)} in {files}{rest}"
+    files = _count(len({d.span.path for d in found}), "file")
+    parts = [f"{', '.join(counts)} in {files}"] if found else []
+    if len(found) < len(diagnostics):
+        parts.append(f"{len(diagnostics) - len(found)} suppressed")
+    if skipped:
+        parts.append(f"{skipped} not analysed (--show-notifications tells)")
+    return "; ".join(parts)
 
 
 def _count(number: int, noun: str) -> str:
