@@ -28,7 +28,6 @@ from tests.kernel.host_edits import (
     LOCKED,
     PKVM_INIT,
     PROTECTION,
-    RUN,
     VCPU,
     VM,
     VM_OR_VCPU,
@@ -158,7 +157,7 @@ NARROWS: tuple[Edit, ...] = (
         replace("int ret", "bool ret = false"),
         replace("ret = kvm_call_hyp_nvhe", "ret |= kvm_call_hyp_nvhe"),
     ),
-    RUN.bad("bool", NARROWED, replace("int ret", "bool ret")),
+    LOCKED.bad("bool", NARROWED, replace("int ret = 0", "bool ret = false")),
     LENT.bad("bool", NARROWED, replace("int ret = 0", "bool ret = false")),
     LIMITED.bad(
         "bool",
