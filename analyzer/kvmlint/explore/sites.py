@@ -17,11 +17,13 @@ from kvmlint.syntax.ast import Name
 @dataclass(frozen=True, slots=True)
 class HypercallSite:
     """One use of an entry point. ``site`` is its operation; ``reads``: whether the host looks at
-    what comes back, or keeps it."""
+    what comes back, or keeps it; ``refusal``: the calls that look at whether EL2 took the call at
+    all (``WARN_ON(res.a0)``), where that is told apart."""
 
     site: int
     hypercall: str
     reads: bool
+    refusal: tuple[str, ...] = ()
 
 
 def hypercall_sites(ledger: Ledger, oracle: Oracle) -> Iterator[HypercallSite]:
@@ -35,7 +37,9 @@ def hypercall_sites(ledger: Ledger, oracle: Oracle) -> Iterator[HypercallSite]:
             continue
         name = _named(ledger, op, entry)
         if name:
-            yield HypercallSite(site, name, _reads(ledger, op, site, entry))
+            yield HypercallSite(
+                site, name, _reads(ledger, op, site, entry), _refusal(ledger, site, entry)
+            )
 
 
 def _named(ledger: Ledger, op: CallOp, entry: EntryPoint) -> str:
@@ -64,6 +68,16 @@ def _reads(ledger: Ledger, op: CallOp, site: int, entry: EntryPoint) -> bool:
         case Evaluates.OUT:
             # IMPRECISE: any structure's field of that name will do.
             return "." + entry.result in _read_after(ledger, site)
+
+
+def _refusal(ledger: Ledger, site: int, entry: EntryPoint) -> tuple[str, ...]:
+    if not entry.status or "." + entry.status not in _read_after(ledger, site):
+        return ()
+    return tuple(
+        ledger.callee(later)
+        for later, op in enumerate(ledger.ops)
+        if isinstance(op, CallOp) and any("." + entry.status in mentioned(a) for a in op.args)
+    )
 
 
 def _read_after(ledger: Ledger, site: int) -> frozenset[str]:

@@ -146,15 +146,21 @@ class Tree:
                 data = self.sources.read(path)
             except SourceError:
                 continue
-            conflict = _CONFLICT.search(data)
-            if conflict is not None:
-                self._conflicts[path] = data.count(b"\n", 0, conflict.start()) + 1
+            conflict = conflict_line(data)
+            if conflict:
+                self._conflicts[path] = conflict
             for match in _FUNCTION.finditer(data):
                 name = match[1].decode("ascii", "replace")
                 self._el2.setdefault(name, path)
                 if name.startswith(worlds.handler_prefix):
                     files = dict.fromkeys((*self._handlers.get(name, ()), path))
                     self._handlers[name] = tuple(files)
+
+
+def conflict_line(data: bytes) -> int:
+    """The line (1-based) of the first conflict marker that a patch left behind; 0: none."""
+    found = _CONFLICT.search(data)
+    return data.count(b"\n", 0, found.start()) + 1 if found else 0
 
 
 def macro_entries(defines: list[Define], known: dict[str, EntryPoint]) -> tuple[EntryPoint, ...]:
