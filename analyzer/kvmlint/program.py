@@ -11,16 +11,25 @@ from kvmlint.cfg.graph import Cfg
 from kvmlint.contract.contract import contract_of
 from kvmlint.contract.doubt import doubt
 from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
-from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary
+from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary, carries
 from kvmlint.explore.summarise import summarise
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, World
-from kvmlint.source import SourceError
+from kvmlint.source import SourceError, SourceFile
 from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
+from kvmlint.tree.index import HostIndex, host_index
 from kvmlint.tree.tree import Tree, macro_entries
 
 _VOID = re.compile(rb"\bvoid\s*$")
 _STEPS = re.compile(rb"\+\+|--|\+=|-=")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An explored function together with the file it is in."""
+
+    file: SourceFile
+    found: Exploration
 
 
 class GivenUpError(Exception):
@@ -38,6 +47,11 @@ class Program:
     contracts: dict[str, HypercallContract] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     visits: int = 0
+    active: list[tuple[str, World, str]] = field(default_factory=list)
+    provisional: set[tuple[str, World, str]] = field(default_factory=set)
+    _index: HostIndex | None = None
+    _reached: frozenset[tuple[str, str]] | None = None
+    _reaching: dict[tuple[str, str], bool] = field(default_factory=dict)
     _modules: dict[tuple[str, World], Module] = field(default_factory=dict)
 
     def module(self, unit: Unit, world: World) -> Module:
@@ -58,6 +72,54 @@ class Program:
         except SourceError:
             return None
         return self.module(unit, World.EL2).own_summary(function)
+
+    @property
+    def index(self) -> HostIndex:
+        """Calls between the tree's host files; empty for a lone file."""
+        if self._index is None:
+            entries = self.knowledge.tables.entries
+            self._index = host_index(self.tree, entries) if self.tree.whole else HostIndex()
+        return self._index
+
+    def reaches(self, path: str, function: str) -> bool:
+        """Whether a function of the tree issues a hypercall, or calls something that carries the
+        outcome of one that can fail."""
+        site = (path, function)
+        if site in self.index.issues:
+            return True
+        if not self.may_reach(path, function):
+            return False
+        known = self._reaching.get(site)
+        if known is None:
+            self._reaching[site] = False  # while it is being found out: recursion adds nothing
+            known = self._reaching[site] = any(
+                self._carries(path, name) for name in sorted(self.index.calls[site])
+            )
+        return known
+
+    def may_reach(self, path: str, function: str) -> bool:
+        """Whether, by the calls in the tree's text, a hypercall that can fail may be reached."""
+        if self._reached is None:
+            self._reached = self.index.reached(lambda name: self.hypercall(name).fallible)
+        return (path, function) in self._reached
+
+    def _carries(self, path: str, function: str) -> bool:
+        where = self.index.resolve(path, function)
+        if where is None or not self.reaches(where, function):
+            return False
+        summary = self.host_module(where).own_summary(function)
+        return summary is not None and carries(summary)
+
+    def host_module(self, path: str) -> Module:
+        """The analysis of a host file. Raises SourceError."""
+        return self.module(self.tree.unit(path, World.HOST), World.HOST)
+
+    def host_summary(self, path: str, function: str) -> Summary | None:
+        """Summary of a function that another host file defines, when it matters to callers."""
+        where = self.index.resolve(path, function)
+        if where is None or where == path or not self.may_reach(where, function):
+            return None
+        return self.host_module(where).own_summary(function)
 
     def hypercall(self, name: str) -> HypercallContract:
         """The contract of a hypercall, from its handler at EL2."""
@@ -120,8 +182,6 @@ class Module:
         self._cfgs: dict[FunctionHead, Cfg] = {}
         self._found: dict[FunctionHead, Exploration | GivenUpError] = {}
         self._summaries: dict[str, Summary | None] = {}
-        self._active: list[str] = []
-        self._provisional: set[str] = set()
         self._reaches: dict[str, bool] = {}
 
     # --- the Oracle ------------------------------------------------------------------------------
@@ -134,13 +194,25 @@ class Module:
         """EL2's contract of a hypercall."""
         return self.program.hypercall(name)
 
+    def has_inverse(self, function: str) -> bool:
+        """Whether a function is one of this file, or its inverse, by name, can be seen."""
+        if function in self.heads:
+            return True
+        found = self.knowledge.verb_inverse(function)
+        names = (*self.knowledge.inverse_names(function), *([found[0]] if found else []))
+        path = self.unit.file.path
+        return any(
+            name in self.heads or self.program.index.resolve(path, name) is not None
+            for name in names
+        )
+
     def summary(self, function: str) -> Summary | None:
         """Summary of a function of this file; at EL2 of any EL2 file."""
         if function in self.heads:
             return self.own_summary(function)
         if self.world is World.EL2:
             return self.program.el2_summary(function)
-        return None
+        return self.program.host_summary(self.unit.file.path, function)
 
     def own_summary(self, function: str) -> Summary | None:
         """Summary of a function of this file, or None when it says nothing worth the cost, can't be
@@ -150,19 +222,20 @@ class Module:
         if function not in self.heads or not self._matters(function):
             self._summaries[function] = None
             return None
-        if function in self._active:
-            at = self._active.index(function)
-            self._provisional.update(self._active[at + 1 :])
+        site = (self.unit.file.path, self.world, function)
+        active, provisional = self.program.active, self.program.provisional
+        if site in active:
+            provisional.update(active[active.index(site) + 1 :])
             return None
-        self._active.append(function)
+        active.append(site)
         try:
             made = self._summarise(function)
         finally:
-            self._active.pop()
-        if function in self._provisional:
+            active.pop()
+        if site in provisional:
             # Made while a function that it calls was unfinished: good for that one caller only,
             # so that the answer doesn't depend on who asked first.
-            self._provisional.discard(function)
+            provisional.discard(site)
             return made
         self._summaries[function] = made
         return made
@@ -204,7 +277,7 @@ class Module:
                 or context in data[head.name_start : data.find(b"{", head.name_start)]
                 for head in self.heads[function]
             )
-        if self.reaches(function):
+        if self.reaches(function) or self.program.may_reach(self.unit.file.path, function):
             return True
         for head in self.heads[function]:
             text = self.unit.file.data[head.start : head.end]
@@ -227,7 +300,11 @@ class Module:
     # --- reachability ----------------------------------------------------------------------------
 
     def reaches(self, function: str) -> bool:
-        """Whether a function of this file can reach a hypercall through functions of this file."""
+        """Whether a function of this file can reach a hypercall through functions of this file, or
+        one that can fail through functions of other files."""
+        path = self.unit.file.path
+        if (path, function) in self.program.index.calls:
+            return self.program.reaches(path, function)
         if not self._reaches:
             self._close()
         return self._reaches.get(function, False)
@@ -246,14 +323,26 @@ class Module:
         self._reaches = {name: name in reached for name in calls}
         self._reaches[""] = False
 
-    def callers(self, function: str) -> list[Exploration]:
-        """Explorations of the functions of this file that call a function."""
-        found: list[Exploration] = []
-        for name, heads in self.heads.items():
-            if name == function or not any(function in self.unit.called(head) for head in heads):
-                continue
-            with suppress(GivenUpError):
-                found.extend(self.explorations(name))
+    def callers(self, function: str) -> list[Caller]:
+        """Explorations of the functions that call a function of this file, as far as they can be
+        seen."""
+        path = self.unit.file.path
+        sites = self.program.index.callers(path, function) if self.world is World.HOST else []
+        if not any(site[0] == path for site in sites):
+            sites = [
+                *sites,
+                *(
+                    (path, name)
+                    for name, heads in self.heads.items()
+                    if name != function
+                    and any(function in self.unit.called(head) for head in heads)
+                ),
+            ]
+        found: list[Caller] = []
+        for where, name in sites:
+            module = self if where == path else self.program.host_module(where)
+            with suppress(GivenUpError, SourceError):
+                found.extend(Caller(module.unit.file, one) for one in module.explorations(name))
         return found
 
     # --- exploration -----------------------------------------------------------------------------
@@ -294,7 +383,8 @@ class Module:
                 found = error
             except RecursionError:
                 found = GivenUpError("it is nested too deeply")
-            if head.name not in self._provisional or isinstance(found, GivenUpError):
+            site = (self.unit.file.path, self.world, head.name)
+            if site not in self.program.provisional or isinstance(found, GivenUpError):
                 self._found[head] = found
         if isinstance(found, GivenUpError):
             raise found

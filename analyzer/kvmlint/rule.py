@@ -16,7 +16,7 @@ from typing import ClassVar, TypeAlias
 from kvmlint.cfg.graph import mentioned
 from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
 from kvmlint.explore.engine import Exit, Exploration
-from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle
+from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle, ReturnKind
 from kvmlint.explore.state import (
     MARK_CONTAINED,
     MARK_DROPPED,
@@ -41,10 +41,11 @@ from kvmlint.explore.values import (
     root_of,
 )
 from kvmlint.narrate import Narrator
+from kvmlint.program import Caller
 
 __all__ = [
     "MARK_CONTAINED", "MARK_DROPPED", "MARK_NARROWED", "MARK_PASSED", "MARK_UNREAD", "MARK_WARNED",
-    "Effect", "EffectKind", "Event", "ExitKind", "Finding", "FunctionPaths", "Mark", "PathExit",
+    "Effect", "EffectKind", "Event", "ExitKind", "Finding", "FunctionPaths", "Mark", "PathExit", "ReturnKind",
     "Precision", "Rule", "RuleClass", "Severity",
 ]  # fmt: skip
 
@@ -199,7 +200,7 @@ class FunctionPaths:
         found: Exploration,
         oracle: Oracle,
         narrator: Narrator,
-        callers: Callable[[], Sequence[Exploration]] = tuple,
+        callers: Callable[[], Sequence[Caller]] = tuple,
     ) -> None:
         self.callers = callers
         self.found = found
@@ -232,19 +233,28 @@ class FunctionPaths:
 
     def decoded_by_callers(self) -> Note | None:
         """Where a caller uses as data what this function returns untested and may be an errno."""
-        for found in self.callers():
+        for caller in self.callers():
+            found = caller.found
             for exit_ in found.exits:
                 for mark in sorted(exit_.state.marks):
                     how, _, site = mark.detail.partition(":")
                     if mark.name != MARK_NARROWED or how != "data":
                         continue
                     if found.ledger.callee(mark.site) == self.name:
-                        narrator = Narrator(
-                            self.narrator.file, found.ledger, self.narrator.knowledge
-                        )
-                        caller = found.cfg.function.name
-                        return narrator.note(int(site), f"{caller}() takes it for data")
+                        narrator = Narrator(caller.file, found.ledger, self.narrator.knowledge)
+                        name = found.cfg.function.name
+                        return narrator.note(int(site), f"{name}() takes it for data")
         return None
+
+    def owes(self, effect: Effect) -> bool:
+        """Whether this function must give back what was acquired: directly, through a function of
+        its file, or through a service whose inverse can be seen. What another service acquired
+        for an object that the caller keeps is a completed step."""
+        if not effect.via or self.undone_elsewhere(effect):
+            return True
+        if effect.weak:
+            return False
+        return self.oracle.has_inverse(effect.via)
 
     def undone_by_callers(self, effect: Effect) -> bool:
         """Whether this is a static function and every caller that can be seen undoes, somewhere,
@@ -254,11 +264,33 @@ class FunctionPaths:
         callers = self.callers()
         return bool(callers) and all(
             any(
-                family == effect.family and found.ledger.callee(site) == self.name
-                for site, family in found.ledger.undone
+                family == effect.family and caller.found.ledger.callee(site) == self.name
+                for site, family in caller.found.ledger.undone
             )
-            for found in callers
+            for caller in callers
         )
+
+    def released_by_callers(self, event: Event) -> tuple[Note, ...]:
+        """Where callers free, after this function met a failure that it can't tell them, what the
+        hypercall may still hold."""
+        notes: dict[Note, None] = {}
+        for caller in self.callers():
+            view = FunctionPaths(
+                caller.found,
+                self.oracle,
+                Narrator(caller.file, caller.found.ledger, self.narrator.knowledge),
+            )
+            for exit_ in view.exits:
+                for failure in exit_.events():
+                    if failure.via != self.name or event.hypercalls[0] not in failure.hypercalls:
+                        continue
+                    for effect in exit_.released(failure):
+                        if effect.kind is EffectKind.MEMORY and self.is_held_by(effect, failure):
+                            what = view.narrator.happened(effect)
+                            notes[view.narrator.note(effect.site, f"{what} in {view.name}()")] = (
+                                None
+                            )
+        return tuple(notes)
 
     def evidence(self, effect: Effect) -> Precision:
         """How sure it is that this effect should have been undone."""
@@ -297,6 +329,17 @@ class FunctionPaths:
             and a.fields[-1].rpartition("_")[2] in ("handle", "id")
             and root_of(a) is root_of(b)
             and a.fields[:-1] == b.fields[: len(a.fields) - 1]
+        )
+
+    @staticmethod
+    def forgets(effect: Effect, event: Event) -> bool:
+        """Whether a store after a hypercall clears the field that was its argument."""
+        return (
+            effect.kind is EffectKind.STORE
+            and effect.record is not None
+            and number_of(effect.record) == 0
+            and (event.site, True) not in effect.followed
+            and any(isinstance(arg, Load) and arg.place is effect.resource for arg in event.args)
         )
 
     @staticmethod
@@ -372,11 +415,15 @@ class FunctionPaths:
         return base_object(effect.record or effect.resource)
 
     @staticmethod
-    def is_about(value: Value, event: Event) -> bool:
+    def is_about(effect: Effect, event: Event) -> bool:
         """Whether an object supplies, or was looked up by, an argument of a hypercall, or is it."""
-        root = root_of(value)
+        root = root_of(effect.record or effect.resource)
         for arg in event.args:
-            if number_of(arg) is None and (mentions(arg, root) or mentions(root, arg)):
+            if number_of(arg) is not None:
+                continue
+            if mentions(arg, root):
+                return True
+            if not effect.via and isinstance(root, Result) and mentions(root, arg):
                 return True
         return False
 

@@ -13,6 +13,7 @@ from kvmlint.rule import (
     FunctionPaths,
     PathExit,
     Precision,
+    ReturnKind,
     Rule,
     Severity,
 )
@@ -67,9 +68,19 @@ class MissingRollback(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             failure = exit_.failure
-            if failure is not None and not failure.reclaims:
+            if (
+                failure is not None
+                and not failure.reclaims
+                and not self._service(function, failure)
+            ):
                 yield from self._left(function, exit_, failure)
             yield from self._acquired(function, exit_)
+
+    @staticmethod
+    def _service(function: FunctionPaths, failure: Event) -> bool:
+        """Whether a callee did work of its own and an errno is only one of its answers (data or an
+        errno): what was done before it is a completed step, not half of a transaction."""
+        return bool(failure.via) and function.contract(failure).kind is ReturnKind.MIXED
 
     def _left(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
         groups: dict[str, list[Effect]] = {}
@@ -138,7 +149,7 @@ class MissingRollback(Rule):
             return
         failure = exit_.failure
         for effect in exit_.made():
-            if effect.kind is not EffectKind.ACQUIRE or effect.old or effect.many:
+            if effect.kind is not EffectKind.ACQUIRE or effect.old or not function.owes(effect):
                 continue
             if failure is not None and (failure.acquires or failure.reclaims):
                 continue  # partial-batch's business, or a teardown that failed

@@ -70,7 +70,9 @@ class PartialBatch(Rule):
                 continue  # what a failing callee kept is reported in the callee
             if function.undone_by_callers(effect):
                 continue
-            batch = effect.old or effect.many
+            batch = effect.old
+            if not function.owes(effect):
+                continue
             if failure is None:
                 if not batch:
                     continue

@@ -62,7 +62,7 @@ class PrematureTeardown(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             for failure in exit_.events():
-                if failure.failed and not failure.old:
+                if failure.failed and not failure.old and not function.swallowed_inside(failure):
                     yield from self._gone(function, exit_, failure)
 
     def _gone(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ class PrematureTeardown(Rule):
             if failure.reclaims:
                 # An earlier turn's record, whose own reclaim succeeded, may go.
                 done = (failure.site, False) in effect.followed
-                found = not done and function.is_about(effect.record or effect.resource, failure)
+                found = not done and function.is_about(effect, failure)
             else:
                 found = False
             if not found:

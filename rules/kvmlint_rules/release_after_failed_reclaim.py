@@ -61,6 +61,11 @@ class ReleaseAfterFailedReclaim(Rule):
                         groups.setdefault(function.base(effect).key, []).append(effect)
                 for root, gone in sorted(groups.items()):
                     yield self._report(function, exit_, failure, root, gone)
+                if not groups:
+                    for effect in exit_.effects():
+                        if function.forgets(effect, failure):
+                            root = function.base(effect).key
+                            yield self._report(function, exit_, failure, root, [effect])
 
     def _report(
         self,
@@ -71,9 +76,12 @@ class ReleaseAfterFailedReclaim(Rule):
         gone: list[Effect],
     ) -> Finding:
         narrator = function.narrator
-        what = " and ".join(dict.fromkeys(narrator.happened(effect) for effect in gone))
+        if gone[0].kind is EffectKind.STORE:
+            what = "the handle is cleared"
+        else:
+            what = " and ".join(dict.fromkeys(narrator.happened(effect) for effect in gone))
         contract = function.contract(failure)
-        weak = all(effect.weak for effect in gone)
+        weak = all(effect.weak or effect.kind is EffectKind.STORE for effect in gone)
         return Finding(
             self.id,
             Severity.NOTE if weak else self.severity,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.effects import make, undo
-from kvmlint.explore.hypercalls import record_event
+from kvmlint.explore.hypercalls import hand_over, record_event
 from kvmlint.explore.oracle import ExitKind, Summary, SummaryClass
 from kvmlint.explore.state import MARK_DROPPED, Effect, EffectKind, Event, State
-from kvmlint.explore.values import Address, Compute, Load, Pure, Result, Value, Var
+from kvmlint.explore.values import Address, Compute, Const, Errno, Load, Pure, Result, Value, Var
 
 if TYPE_CHECKING:
     from kvmlint.explore.calls import Calls
@@ -56,6 +56,14 @@ class _Mapping:
                 return pool.pure(function, tuple(self.value(arg) for arg in args))
             case Compute(op=op, operands=operands):
                 return pool.compute(op, *(self.value(part) for part in operands))
+            case Var(name=name):
+                return pool.var(name, False)
+            case Const(number=number):
+                return pool.const(number)
+            case Errno(number=number, origin=origin):
+                return pool.errno(number, origin)
+            case Pure(function=function):
+                return pool.pure(function, ())
             case Result(role="status"):
                 return pool.result("status", self.site)
             case Result():
@@ -63,7 +71,7 @@ class _Mapping:
                 source = tuple(self.value(part) for part in value.source)
                 return pool.result(value.role, self.site, source, index % _INDEX_LIMIT)
             case _:
-                return value
+                return pool.result("unknown", self.site)
 
     def effect(self, effect: Effect, name: str) -> Effect:
         """The caller's effect: it happened at the call."""
@@ -149,6 +157,8 @@ def _apply(
     undoes = [mapping.effect(effect, summary.function) for effect in summary.undoes]
     for place, written in behaviour.writes:
         calls.eval.write(state, mapping.value(place), mapping.value(written))
+    if behaviour.given and not behaviour.failed:
+        hand_over(state, {mapping.value(given) for given in behaviour.given})
     credited = False
     for gone in undoes:
         credited |= undo(calls.ledger, state, gone, site, destroys=False)

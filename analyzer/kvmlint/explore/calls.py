@@ -10,7 +10,7 @@ from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, ZERO
 from kvmlint.explore.hypercalls import hypercall, reclaimed_families
-from kvmlint.explore.oracle import ErrnoSource, Oracle
+from kvmlint.explore.oracle import ErrnoSource, Oracle, carries
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
     MARK_NARROWED,
@@ -145,6 +145,18 @@ class Calls(TableEffects):
             if isinstance(held, Load) and isinstance(held.place, Var) and not held.place.local:
                 return held.place.name
         return ""
+
+    def may_fail(self, op: CallOp) -> bool:
+        """Whether a call may be a hypercall that fails, or hand on the failure of one."""
+        name = op.func.name if isinstance(op.func, Name) else ""
+        if not name or self.world is World.EL2:
+            return False
+        if self.oracle.entry(name) is not None:
+            return True
+        if self.knowledge.effects(name) or self.knowledge.role(name) is not None:
+            return False
+        summary = self.oracle.summary(name)
+        return summary is not None and carries(summary)
 
     def undone_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call undoes something, whatever its arguments."""

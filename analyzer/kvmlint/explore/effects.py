@@ -45,6 +45,7 @@ class Ledger:
     hypercalls: dict[int, tuple[str, ...]] = field(default_factory=dict)
     reclaims: dict[tuple[str, Value, tuple[Value, ...]], Effect] = field(default_factory=dict)
     error_pointers: set[int] = field(default_factory=set)
+    destroyed: dict[tuple[str, Value, tuple[Value, ...]], Effect] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)

@@ -11,38 +11,31 @@ from kvmlint.explore.agree import first_look
 from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
-from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
+from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO, Fact
 from kvmlint.explore.narrow import narrowed, narrowed_test
 from kvmlint.explore.oracle import ExitKind, Oracle
+from kvmlint.explore.project import Projector
 from kvmlint.explore.state import Effect, EffectKind, Frozen, State
 from kvmlint.explore.values import (
     Address,
-    Load,
+    Compute,
     Pool,
-    Pure,
-    Result,
     Value,
     Var,
-    mentions,
     number_of,
-    root_of,
 )
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
-from kvmlint.syntax.ast import Binary, Field, Name
+from kvmlint.syntax.ast import Binary, Expr, Field, Name, Number
 
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "%", "<<", ">>", "&", "|", "^"))
 
 
-def _is_function(place: Address, value: Load) -> bool:
-    """Whether a field of a local structure holds a global's value: a callback."""
-    root = root_of(place)
-    return (
-        isinstance(root, Var)
-        and root.local
-        and isinstance(value.place, Var)
-        and not value.place.local
-    )
+def _is_positive(expr: Expr) -> bool:
+    """Whether a step is a positive number, or a macro constant (PAGE_SIZE)."""
+    if isinstance(expr, Number):
+        return expr.value is not None and expr.value > 0
+    return isinstance(expr, Name) and expr.name.isupper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +97,8 @@ class _Engine:
         self.exits: dict[Frozen, Exit] = {}
         self.looping = [bool(loops) for loops in self.ledger.loops]
         self.unwinds = {loop.head: self._unwound_by(loop.body) for loop in cfg.loops}
+        self.eventful = self._eventful()
+        self.projector = Projector(cfg, self.pool, self.ledger, self.eventful)
         self.bodies = {loop.head: loop.body for loop in cfg.loops}
 
     def run(self) -> Exploration:
@@ -134,7 +129,7 @@ class _Engine:
                         continue
                     if target in self.unwinds and block not in self.bodies[target]:
                         self._credit(branch, target)
-                    self._project(branch, target)
+                    self.projector.project(branch, target)
                     image = (target, branch.freeze())
                     if image in seen:
                         continue
@@ -190,14 +185,7 @@ class _Engine:
         if op.step and not (isinstance(place, Var) and place.local):
             self._count(state, op, place, site)
         if self.looping[site] and isinstance(op.value, Binary) and op.value.op in _ARITHMETIC:
-            # A cursor: what it holds in later turns is named by where it is computed.
-            grows = op.value.op == "+" and not (
-                self.evaluator.fact(state, self.evaluator.value(state, op.value.left)).signs
-                & NEGATIVE
-            )
-            value = self.pool.result("unknown", site)
-            if grows and op.step > 0:
-                self.evaluator.set_signs(state, value, ZERO | POSITIVE)
+            value = self._cursor(state, op.value, site)
         if isinstance(place, Var) and place.local:
             narrowed(state, self.cfg.locals.get(place.name, ""), value)
         else:
@@ -209,6 +197,27 @@ class _Engine:
         elif isinstance(place, Var) and not place.local:
             self.ledger.stores.add(place.name)
         return [state]
+
+    def _cursor(self, state: State, moved: Binary, site: int) -> Value:
+        """A cursor: what it holds in later turns is named by where it is computed."""
+        before = self.evaluator.value(state, moved.left)
+        value = self.pool.result("unknown", site)
+        if moved.op != "+" or not _is_positive(moved.right):
+            return value
+        # UNSOUND: a cursor is taken not to wrap around.
+        if not self.evaluator.fact(state, before).signs & NEGATIVE:
+            self.evaluator.set_signs(state, value, ZERO | POSITIVE)
+        lower = [before]
+        for subject, fact in state.facts.items():
+            match subject:
+                case Compute(op="<", operands=(low, high)) if high is before:
+                    if fact.signs == POSITIVE:
+                        lower.append(low)
+                case _:
+                    pass
+        for low in lower:
+            state.facts[self.pool.compute("<", low, value)] = Fact(POSITIVE)
+        return value
 
     def _count(self, state: State, op: StoreOp, place: Value, site: int) -> None:
         name = ""
@@ -239,6 +248,23 @@ class _Engine:
                 return False
         return True
 
+    def _eventful(self) -> tuple[bool, ...]:
+        """For each block, whether a hypercall's outcome may still come, there or later. A function
+        without any keeps everything: its callers may have some."""
+        own = [
+            any(isinstance(op, CallOp) and self.calls.may_fail(op) for op in ops)
+            for ops in self.cfg.ops
+        ]
+        if not any(own) or self.world is World.EL2:
+            return (True,) * len(own)
+        changed = True
+        while changed:
+            changed = False
+            for block, edges in enumerate(self.cfg.edges):
+                if not own[block] and any(own[edge.target] for edge in edges):
+                    own[block] = changed = True
+        return tuple(own)
+
     # --- unwind loops ----------------------------------------------------------------------------
 
     def _unwound_by(self, body: frozenset[int]) -> tuple[str, ...]:
@@ -266,64 +292,6 @@ class _Engine:
                     )
         state.effects = state.effects - frozenset(gone)
 
-    # --- block entry -----------------------------------------------------------------------------
-
-    def _project(self, state: State, block: int) -> None:
-        """Drop what no later operation can read."""
-        live = self.cfg.live_in[block]
-        later = self.cfg.read_later[block]
-        escaping = self.cfg.escaping
-        env: dict[Value, Value] = {}
-        freed = {e.resource for e in state.effects if not e.building}
-        sites: set[int] = set()
-        for place, value in state.env.items():
-            if isinstance(place, Var) and place.local:
-                keep = place.name in live or place.name in escaping
-            elif block == self.cfg.exit or isinstance(place, Pure):
-                keep = True  # what a caller may see; cpu_reg(ctxt, 1) = x
-            elif freed and self.pool.load(place) in freed:
-                keep = True  # kfree(p->buf); p->buf = NULL;
-            elif isinstance(value, Result) and value.role != "unknown":
-                keep = True
-            elif (
-                isinstance(place, Address)
-                and isinstance(value, Load)
-                and _is_function(place, value)
-            ):
-                keep = True  # struct walker w = { .cb = f }
-            elif isinstance(place, Address):
-                keep = "." + place.fields[-1] in later
-            else:
-                keep = not place.names or bool(place.names & later)
-            if keep:
-                env[place] = value
-                sites |= value.sites
-        if state.unread:
-            state.lose(list(env.values()))
-        state.env = env
-        statuses = {event.status for event in state.events}
-        older = [value for value in env.values() if value.older]
-        state.facts = {
-            subject: fact
-            for subject, fact in state.facts.items()
-            if subject in statuses
-            or (
-                any(mentions(value, subject) for value in older)
-                if subject.older
-                else self._readable(subject, later, sites)
-            )
-        }
-
-    @staticmethod
-    def _readable(subject: Value, later: frozenset[str], sites: set[int]) -> bool:
-        if isinstance(subject, Result):
-            return subject.site in sites
-        if isinstance(subject, Pure) and not subject.args:
-            return subject.function in later
-        if subject.sites and not subject.sites <= sites:
-            return False
-        return bool(subject.names) and subject.names <= later
-
     # --- exits -----------------------------------------------------------------------------------
 
     def _return(self, state: State, op: ReturnOp, site: int, node: int) -> None:
@@ -334,7 +302,7 @@ class _Engine:
             narrowed(state, self.cfg.function.returns, value)
         final = state.copy()
         fact = None if value is None else self.evaluator.fact(state, value)
-        self._project(final, self.cfg.exit)
+        self.projector.project(final, self.cfg.exit)
         image = (kind, value, fact, site, final.undecoded, final.effects, final.events,
                  final.last, final.marks, final.released,
                  frozenset((k, v) for k, v in final.facts.items()),

@@ -209,7 +209,11 @@ def _donate(calls: Calls, state: State, name: str, args: tuple[Value, ...]) -> N
     else:
         # IMPRECISE: any memory passed to a call of unknown meaning is taken to be EL2's.
         given = args
-    roots = {root_of(arg) for arg in given if not isinstance(arg, Address)} | set(given)
+    hand_over(state, {root_of(arg) for arg in given if not isinstance(arg, Address)} | set(given))
+
+
+def hand_over(state: State, roots: set[Value]) -> None:
+    """EL2 has taken memory: it is nobody's duty on the host until it is given back."""
     handed = frozenset(
         effect
         for effect in state.effects
@@ -217,6 +221,8 @@ def _donate(calls: Calls, state: State, name: str, args: tuple[Value, ...]) -> N
     )
     if handed:
         state.effects = (state.effects - handed) | {e._replace(handed="el2") for e in handed}
+    held = {effect.resource for effect in handed}
+    state.given = state.given | {v for v in roots - held if isinstance(v, Load)}
 
 
 def _give_back(calls: Calls, state: State, name: str, args: tuple[Value, ...]) -> None:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from kvmlint.explore.facts import Fact
-from kvmlint.explore.state import Effect, Mark
+from kvmlint.explore.state import Effect, EffectKind
 from kvmlint.explore.values import Value
 from kvmlint.knowledge.model import EntryPoint
 
@@ -65,7 +65,8 @@ class ExitKind(Enum):
 
 
 class SummaryClass(NamedTuple):
-    """One way a callee behaves, in the callee's own terms (parameters are ``Load(Var(name))``)."""
+    """One way a callee behaves, in the callee's own terms (parameters are ``Load(Var(name))``).
+    ``given`` is memory that a successful hypercall took."""
 
     exit: ExitKind
     returns: Value | None
@@ -74,7 +75,7 @@ class SummaryClass(NamedTuple):
     failed: bool
     effects: tuple[Effect, ...]
     writes: tuple[tuple[Value, Value], ...]
-    marks: tuple[Mark, ...]
+    given: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,15 @@ class Summary:
     undecoded: bool = False
 
 
+def carries(summary: Summary) -> bool:
+    """Whether a callee hands its callers a failure, or something that has to be given back."""
+    return any(
+        behaviour.failed
+        or any(e.building and e.kind is EffectKind.ACQUIRE for e in behaviour.effects)
+        for behaviour in summary.classes
+    )
+
+
 class Oracle(Protocol):
     """Answers about everything outside the function being explored."""
 
@@ -112,6 +122,10 @@ class Oracle(Protocol):
 
     def hypercall(self, name: str) -> HypercallContract:
         """EL2's contract of a hypercall; assumed fallible when unknown."""
+        ...
+
+    def has_inverse(self, function: str) -> bool:
+        """Whether a function is one of this file, or its inverse, by name, can be seen."""
         ...
 
     def summary(self, function: str) -> Summary | None:

@@ -101,13 +101,15 @@ class State:
 
     ``unread`` are statuses of failures that nobody has looked at; ``released`` what this path made
     and undid again after a reclaiming hypercall had failed; ``undecoded`` are failed statuses of
-    kind mixed (data or errno) that no test has told apart yet."""
+    kind mixed (data or errno) that no test has told apart yet; ``given`` is memory of the caller's
+    that a successful hypercall took."""
 
     __slots__ = (
         "effects",
         "env",
         "events",
         "facts",
+        "given",
         "last",
         "marks",
         "released",
@@ -125,6 +127,7 @@ class State:
         self.unread: frozenset[Value] = frozenset()
         self.released: frozenset[Effect] = frozenset()
         self.undecoded: frozenset[Value] = frozenset()
+        self.given: frozenset[Value] = frozenset()
 
     def copy(self) -> State:
         """An independent copy."""
@@ -138,6 +141,7 @@ class State:
         other.unread = self.unread
         other.released = self.released
         other.undecoded = self.undecoded
+        other.given = self.given
         return other
 
     def freeze(self) -> Frozen:
@@ -152,6 +156,7 @@ class State:
             self.unread,
             self.released,
             self.undecoded,
+            self.given,
         )
 
     def read(self, value: Value) -> None:

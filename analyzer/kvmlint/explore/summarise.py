@@ -6,7 +6,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import Effect, EffectKind
+from kvmlint.explore.state import Effect, EffectKind, Event
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -15,6 +15,7 @@ from kvmlint.explore.values import (
     Result,
     Value,
     Var,
+    base_object,
     number_of,
     root_of,
 )
@@ -22,6 +23,7 @@ from kvmlint.knowledge.model import World
 
 MAX_CLASSES = 8
 """Ways of behaving kept apart; more are joined."""
+_CARRIED = (EffectKind.ACQUIRE, EffectKind.LOCK)
 MAX_WRITES = 6
 """Stores through parameters and globals kept in a class."""
 
@@ -42,6 +44,11 @@ def summarise(found: Exploration) -> Summary:
         twin = classes.get(slot)
         classes[slot] = behaviour if twin is None else _join(twin, behaviour)
     ordered = sorted(classes.values(), key=_order)
+    names = {name for c in ordered if c.failed for name in c.hypercalls}
+    if len(names) > 1 and not function.static:
+        # A service that may fail at one of many steps is no wrapper of a hypercall: what its
+        # callers did before is a completed step, whatever failed in here.
+        ordered = [c._replace(failed=False, hypercalls=()) for c in ordered]
     imprecise = len(ordered) > MAX_CLASSES
     if imprecise:
         ordered = _widen(ordered)
@@ -51,7 +58,7 @@ def summarise(found: Exploration) -> Summary:
         for e in behaviour.effects
         if not e.building
     }
-    for key, effect in found.ledger.reclaims.items():
+    for key, effect in (*found.ledger.destroyed.items(), *found.ledger.reclaims.items()):
         many = found.ledger.in_loop(effect.site)
         undoes[key] = effect._replace(many=many)
     at_el2 = found.world is World.EL2
@@ -75,6 +82,12 @@ def summarise(found: Exploration) -> Summary:
 
 def _undo_order(key: tuple[str, Value, tuple[Value, ...]]) -> tuple[str, str, tuple[str, ...]]:
     return (key[0], key[1].key, tuple(value.key for value in key[2]))
+
+
+def is_swallowed(event: Event) -> bool:
+    """Whether a callee met the failure and doesn't hand it on: it is the callee's."""
+    status = event.status
+    return bool(event.via) and not (isinstance(status, Result) and status.role == "status")
 
 
 def _order(behaviour: SummaryClass) -> tuple[str, str, bool, tuple[str, ...], str]:
@@ -104,7 +117,8 @@ def _shape(value: Value | None) -> object:
 
 def _class(found: Exploration, exit_: Exit) -> SummaryClass:
     state = exit_.state
-    last_failed = state.last is not None and state.last.failed
+    last = state.last
+    last_failed = last is not None and last.failed and not is_swallowed(last)
     failed = last_failed and exit_.kind is not ExitKind.SUCCESS
     if failed and state.last is not None:
         hypercalls = state.last.hypercalls
@@ -120,8 +134,16 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         # if (ret) return ret: what an int function returns there is an errno.
         fact = Fact(NEGATIVE, fact.equal, fact.unequal)
     keep: list[Effect] = []
+    # A public function that makes hypercalls is a service: what it did to other state is its own,
+    # completed or undone; callers get its status, what it acquired, and what it gave them.
+    service = bool(found.ledger.hypercalls) and not found.cfg.function.static
     for effect in sorted(state.effects, key=Effect.order):
         if not _visible(effect):
+            continue
+        if not effect.building and effect.via and not _nameable(root_of(effect.resource)):
+            continue  # destroyed two calls down, and nobody up here can name it
+        given = effect.resource is value or _written(exit_, effect.resource)
+        if service and effect.kind not in _CARRIED and not given:
             continue
         if effect.building and effect.kind is not EffectKind.LOCK:
             partial = effect.kind is EffectKind.ACQUIRE and (effect.old or effect.many)
@@ -140,6 +162,7 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
                 weak=effect.weak or failed or exit_.kind is ExitKind.ERROR,
             )
         )
+    keep = _folded(keep)
     writes = [
         (place, held)
         for place, held in state.env.items()
@@ -154,8 +177,19 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         failed,
         tuple(keep),
         tuple(writes[:MAX_WRITES]),
-        (),
+        tuple(sorted((v for v in state.given if _nameable(v)), key=lambda v: v.key)),
     )
+
+
+def _folded(effects: list[Effect]) -> list[Effect]:
+    """What several turns of a loop acquired is one thing to the caller."""
+    first: dict[str, Effect] = {}
+    for effect in effects:
+        if effect.building and effect.kind is EffectKind.ACQUIRE:
+            other = first.get(effect.family)
+            first[effect.family] = effect if other is None else other._replace(many=True)
+    rest = [e for e in effects if not (e.building and e.kind is EffectKind.ACQUIRE)]
+    return sorted([*rest, *first.values()], key=Effect.order)
 
 
 def _visible(effect: Effect) -> bool:
@@ -173,16 +207,21 @@ def _written(exit_: Exit, resource: Value) -> bool:
 
 def _nameable(place: Value) -> bool:
     """Whether a caller can name the place: rooted in a parameter or a global."""
-    root = root_of(place)
-    if isinstance(root, Load) or (isinstance(root, Pure) and root.args):
+    base = base_object(place)
+    if isinstance(base, Load) or (isinstance(base, Pure) and base.args):
         return True
-    return isinstance(root, Var) and not root.local
+    return isinstance(base, Var) and not base.local
 
 
 def _join(a: SummaryClass, b: SummaryClass) -> SummaryClass:
     same = dict(a.writes)
     writes = tuple((p, v) for p, v in b.writes if same.get(p) is v)
     return a._replace(fact=join(a.fact, b.fact), writes=writes)
+
+
+def _same(effect: Effect) -> tuple[str, Value | None]:
+    """What makes two effects of two classes one; acquired things are told apart by family alone."""
+    return (effect.family, None if effect.kind is EffectKind.ACQUIRE else effect.resource)
 
 
 def _widen(classes: list[SummaryClass]) -> list[SummaryClass]:
@@ -195,8 +234,8 @@ def _widen(classes: list[SummaryClass]) -> list[SummaryClass]:
         if twin is None:
             groups[slot] = behaviour
             continue
-        ours = {(e.family, e.resource): e for e in twin.effects}
-        theirs = {(e.family, e.resource): e for e in behaviour.effects}
+        ours = {_same(e): e for e in twin.effects}
+        theirs = {_same(e): e for e in behaviour.effects}
         effects = [e for key, e in ours.items() if not e.building or key in theirs] + [
             e for key, e in theirs.items() if not e.building and key not in ours
         ]

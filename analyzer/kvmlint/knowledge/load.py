@@ -209,6 +209,7 @@ class Builder:
                 "result_register",
                 "fatal",
                 "context",
+                "host",
             )
         )
         old = self.worlds
@@ -225,6 +226,7 @@ class Builder:
             ),
             fatal=_more(old.fatal, parts, "fatal"),
             context=_text(parts, "context", old.context),
+            host=_more(old.host, parts, "host"),
         )
 
 

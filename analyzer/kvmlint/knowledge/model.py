@@ -196,7 +196,8 @@ class WorldTable:
     """Where EL2 lives: path globs (relative to the tree root) of files that run only at EL2, of
     files compiled for both worlds, the files that hold handlers; the handlers' name prefix; the
     accessor of the host's registers; macros that are fatal at EL2; ``context`` is the
-    structure that holds the host's registers."""
+    structure that holds the host's registers; ``host`` are the folders of the host's code, in which
+    callees and callers are looked for."""
 
     el2: tuple[str, ...] = ()
     both: tuple[str, ...] = ()
@@ -206,6 +207,7 @@ class WorldTable:
     result_register: int = 1
     fatal: tuple[str, ...] = ()
     context: str = "kvm_cpu_context"
+    host: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

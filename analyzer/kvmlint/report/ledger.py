@@ -121,23 +121,22 @@ def render(form: str, audit: Audit, style: Style) -> str:
             return table(audit, style)
 
 
-def totals(rows: Sequence[Row]) -> str:
-    """``29 sites of 24 hypercalls in 9 files, 11 can fail (1 assumed): 6 propagated, …``."""
+def totals(rows: Sequence[Row]) -> tuple[str, ...]:
+    """``29 sites of 26 hypercalls in 9 files: 11 can fail …``, then how often which use."""
     files = len({row.path for row in rows})
     calls = len({row.hypercall for row in rows})
-    fallible = [row for row in rows if row.fallible]
-    assumed = sum(row.assumed for row in fallible)
     head = f"{_count(len(rows), 'site')} of {_count(calls, 'hypercall')} in {_count(files, 'file')}"
     if not rows:
-        return head
-    uses = Counter(row.use for row in rows)
+        return (head,)
+    fallible = [row for row in rows if row.fallible]
+    assumed = sum(row.assumed for row in fallible)
     found = sum(bool(row.verdict) for row in rows)
-    parts = [
-        f"{head}: {len(fallible)} can fail" + (f" ({assumed} assumed)" if assumed else ""),
-        ", ".join(f"{uses[use]} {use.value}" for use in Use if uses[use]),
-        f"{_count(found, 'site')} with findings",
-    ]
-    return "; ".join(parts)
+    uses = Counter(row.use for row in rows)
+    return (
+        f"{head}: {len(fallible)} can fail{f' ({assumed} assumed)' if assumed else ''}, "
+        f"{found} with findings",
+        "use: " + ", ".join(f"{uses[use]} {use.value}" for use in Use if uses[use]),
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -241,8 +240,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _csv(audit: Audit) -> str:
-    """RFC 4180, with line feeds. A cell that a spreadsheet would run as a formula can't begin a
-    row's text: errnos begin with '-', and are followed by a letter, not by an operand."""
+    """RFC 4180, but with line feeds."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADINGS)
@@ -261,7 +259,7 @@ def _markdown(audit: Audit) -> str:
     for row in audit.rows:
         file, line, *rest = _cells(row)
         lines.append("| " + " | ".join(_cell(text) for text in (f"{file}:{line}", *rest)) + " |")
-    lines += ["", f"{totals(audit.rows)}."]
+    lines += ["", f"{'; '.join(totals(audit.rows))}."]
     undecided = [n for n in audit.notifications if not n.failed]
     if undecided:
         lines += ["", "Not decided:", ""]

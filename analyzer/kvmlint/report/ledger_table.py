@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from kvmlint.report import Style
 from kvmlint.report.ledger import Audit, Contract, ErrnoLine, Row, Use, errno_places, said, totals
@@ -32,7 +33,7 @@ def table(audit: Audit, style: Style) -> str:
         blocks.append("\n".join(cut(line, style.width) for line in described(audit.contract)))
     if audit.rows:
         blocks.append("\n".join(_table(audit.rows, style)))
-    blocks.append("\n".join(_wrapped(totals(audit.rows), style.width)))
+    blocks.append("\n".join(t for text in totals(audit.rows) for t in _wrapped(text, style.width)))
     undecided = [n for n in audit.notifications if not n.failed]
     if undecided:
         notes = [
@@ -61,12 +62,12 @@ def _table(rows: Sequence[Row], style: Style) -> Iterator[str]:
     long = _Column("errnos", places, 24, 5)
     columns = [
         _Column("site", site, 60, 0),
-        _Column("function", lambda row: row.function, 12, 3),
+        _Column("function", lambda row: row.function, 20, 3),
         _Column("hypercall", lambda row: row.hypercall, 24, 0),
         _Column("kind", lambda row: row.kind + ("?" if row.assumed else ""), 8, 1),
         _Column("errnos", lambda row: " ".join(row.names), 12, 2),
         _Column("use", _short_use, 10, 0),
-        _Column("verdict", _short_verdict, 12, 0),
+        _Column("verdict", _short_verdict, 20, 0),
         _Column("confidence", lambda row: row.confidence, 10, 4),
     ]
     wide = [long if column.title == "errnos" else column for column in columns]
@@ -113,7 +114,11 @@ def _fitted(
     widths = [natural[column.title] for column in shown]
     while taken(widths) > room:
         slack = [w - least(c) for w, c in zip(widths, shown, strict=True)]
-        at = max(range(len(shown)), key=lambda i: (slack[i] > 0, widths[i]))
+        # Errnos can be looked up by name; what else is cut gives way by its width.
+        at = max(
+            range(len(shown)),
+            key=lambda i: (slack[i] > 0, shown[i].title == "errnos", widths[i]),
+        )
         if slack[at] <= 0:
             break
         widths[at] -= 1
@@ -121,11 +126,16 @@ def _fitted(
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return (
-        (" " * _GAP)
-        .join(pad(cut(cell, cells_), cells_) for cell, cells_ in zip(cells, widths, strict=True))
-        .rstrip()
-    )
+    shown = (pad(_cut(cell, room), room) for cell, room in zip(cells, widths, strict=True))
+    return (" " * _GAP).join(shown).rstrip()
+
+
+def _cut(text: str, room: int) -> str:
+    """A name loses its middle: names that begin alike end differently."""
+    if " " in text or width(text) <= room or not text.isascii():
+        return cut(text, room)
+    head = room // 2
+    return f"{text[:head]}…{text[len(text) - (room - head - 1) :]}"
 
 
 def _below(place: str) -> str:
@@ -160,7 +170,7 @@ def described(contract: Contract) -> Iterator[str]:
         yield safe(f"handler: {path}:{line}")
     if contract.unset:
         yield "some path of the handler leaves the answer unwritten"
-    yield from _chains([(errno.chain, errno) for errno in contract.errnos], "")
+    yield from _chains([(errno.chain, errno) for errno in contract.errnos], "", set())
 
 
 _KINDS = {
@@ -180,21 +190,36 @@ def _kind(contract: Contract) -> str:
     return _KINDS.get(contract.kind, contract.kind)
 
 
-def _chains(below: Sequence[tuple[tuple[str, ...], ErrnoLine]], indent: str) -> Iterator[str]:
-    """Functions that share a caller share its line; an errno stands under the function it is in."""
+_Below: TypeAlias = Sequence[tuple[tuple[str, ...], ErrnoLine]]
+_Seen: TypeAlias = set[tuple[str, frozenset[tuple[tuple[str, ...], str]]]]
+
+
+def _chains(below: _Below, indent: str, seen: _Seen) -> Iterator[str]:
+    """Functions that share a caller share its line; an errno stands under the function it is in. A
+    function that is called in several places is unfolded once."""
     groups: dict[str, list[tuple[tuple[str, ...], ErrnoLine]]] = {}
     leaves: dict[str, None] = {}
     for chain, errno in below:
         if chain:
             groups.setdefault(chain[0], []).append((chain[1:], errno))
         else:
-            leaves[f"{errno.name} {errno.path}:{errno.line}"] = None
-    items: list[tuple[str, Sequence[tuple[tuple[str, ...], ErrnoLine]]]] = [
+            leaves[_leaf(errno)] = None
+    items: list[tuple[str, _Below]] = [
         *((leaf, ()) for leaf in leaves),
         *((f"{name}()", more) for name, more in groups.items()),
     ]
     for number, (text, more) in enumerate(items, start=1):
         last = number == len(items)
         branch, further = ("`- ", "   ") if last else ("|- ", "|  ")
+        key = (text, frozenset((chain, _leaf(errno)) for chain, errno in more))
+        if key in seen:
+            yield f"{indent}{branch}{safe(text)} (as above)"
+            continue
+        if more and any(chain for chain, _ in more):
+            seen.add(key)
         yield f"{indent}{branch}{safe(text)}"
-        yield from _chains(more, indent + further)
+        yield from _chains(more, indent + further, seen)
+
+
+def _leaf(errno: ErrnoLine) -> str:
+    return f"{errno.name} {errno.path}:{errno.line}"

@@ -1,0 +1,113 @@
+"""What a state still needs at a block's entry: the projection that keeps exploration small."""
+
+from __future__ import annotations
+
+from kvmlint.cfg.graph import Cfg
+from kvmlint.explore.effects import Ledger
+from kvmlint.explore.state import State
+from kvmlint.explore.values import (
+    Address,
+    Compute,
+    Load,
+    Pool,
+    Pure,
+    Result,
+    Value,
+    Var,
+    mentions,
+    number_of,
+    root_of,
+)
+
+
+def _is_function(place: Address, value: Load) -> bool:
+    """Whether a field of a local structure holds a global's value: a callback."""
+    root = root_of(place)
+    return (
+        isinstance(root, Var)
+        and root.local
+        and isinstance(value.place, Var)
+        and not value.place.local
+    )
+
+
+class Projector:
+    """Drops what no later operation of the function can read. ``eventful`` tells for each block
+    whether a hypercall's outcome may still come."""
+
+    def __init__(self, cfg: Cfg, pool: Pool, ledger: Ledger, eventful: tuple[bool, ...]) -> None:
+        self.cfg = cfg
+        self.pool = pool
+        self.ledger = ledger
+        self.eventful = eventful
+
+    def project(self, state: State, block: int) -> None:
+        """Drop what no later operation can read."""
+        live = self.cfg.live_in[block]
+        later = self.cfg.read_later[block]
+        escaping = self.cfg.escaping
+        if not self.eventful[block] and not state.events:
+            # Destroyed state can't come before a failure any more, nor after one.
+            gone = frozenset(e for e in state.effects if not e.building)
+            for effect in gone:
+                self.ledger.destroyed.setdefault(
+                    (effect.family, effect.resource, effect.operands), effect
+                )
+            state.effects = state.effects - gone
+        env: dict[Value, Value] = {}
+        freed = {e.resource for e in state.effects if not e.building}
+        sites: set[int] = set()
+        for place, value in state.env.items():
+            if isinstance(place, Var) and place.local:
+                keep = place.name in live or place.name in escaping
+            elif block == self.cfg.exit or isinstance(place, Pure):
+                keep = True  # what a caller may see; cpu_reg(ctxt, 1) = x
+            elif freed and self.pool.load(place) in freed:
+                keep = True  # kfree(p->buf); p->buf = NULL;
+            elif isinstance(value, Result) and value.role != "unknown":
+                keep = True
+            elif (
+                isinstance(place, Address)
+                and isinstance(value, Load)
+                and _is_function(place, value)
+            ):
+                keep = True  # struct walker w = { .cb = f }
+            elif isinstance(place, Address):
+                keep = "." + place.fields[-1] in later
+            else:
+                keep = not place.names or bool(place.names & later)
+            if keep:
+                env[place] = value
+                sites |= value.sites
+        if state.unread:
+            state.lose(list(env.values()))
+        state.env = env
+        statuses = {event.status for event in state.events}
+        held = frozenset(env.values())
+        older = [value for value in env.values() if value.older]
+        state.facts = {
+            subject: fact
+            for subject, fact in state.facts.items()
+            if subject in statuses
+            or (
+                any(mentions(value, subject) for value in older)
+                if subject.older
+                else self._readable(subject, later, sites)
+            )
+            or (isinstance(subject, Compute) and self._held(subject, held))
+        }
+
+    @staticmethod
+    def _held(subject: Compute, held: frozenset[Value]) -> bool:
+        """Whether locals hold all that a comparison compares."""
+        return all(number_of(part) is not None or part in held for part in subject.operands)
+
+    @staticmethod
+    def _readable(subject: Value, later: frozenset[str], sites: set[int]) -> bool:
+        if isinstance(subject, Result):
+            return subject.site in sites
+        if isinstance(subject, Pure) and not subject.args:
+            return subject.function in later
+        if subject.sites and not subject.sites <= sites:
+            return False
+        return bool(subject.names) and subject.names <= later

@@ -1,0 +1,97 @@
+"""Who defines and who calls what among the host files of a tree, by their text alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from kvmlint.knowledge.model import EntryPoint, World
+from kvmlint.source import SourceError
+from kvmlint.tree.tree import Tree
+
+Site: TypeAlias = tuple[str, str]
+"""A function: the path of its file, and its name."""
+
+
+@dataclass(slots=True)
+class HostIndex:
+    """Calls between functions. ``calls`` maps a function to the names it calls, ``issues`` to the
+    hypercalls it issues, ``public`` a name to the files that define it without ``static``."""
+
+    calls: dict[Site, frozenset[str]] = field(default_factory=dict)
+    issues: dict[Site, frozenset[str]] = field(default_factory=dict)
+    public: dict[str, list[str]] = field(default_factory=dict)
+    _callers: dict[str, list[Site]] = field(default_factory=dict)
+
+    def resolve(self, path: str, name: str) -> str | None:
+        """The file whose definition a call of ``name`` in ``path`` reaches; None when it can't be
+        seen, or when several files define it (which one is linked isn't known)."""
+        if (path, name) in self.calls:
+            return path
+        found = self.public.get(name, ())
+        return found[0] if len(found) == 1 else None
+
+    def callers(self, path: str, name: str) -> list[Site]:
+        """The functions that call a function."""
+        return [
+            site
+            for site in self._callers.get(name, ())
+            if site != (path, name) and self.resolve(site[0], name) == path
+        ]
+
+    def reached(self, fallible: Callable[[str], bool]) -> frozenset[Site]:
+        """Functions from which a hypercall that can fail may be reached."""
+        found = {
+            site for site, names in self.issues.items() if any(fallible(name) for name in names)
+        }
+        pending = sorted(found)
+        while pending:
+            path, name = pending.pop()
+            for site in self.callers(path, name):
+                if site not in found:
+                    found.add(site)
+                    pending.append(site)
+        return frozenset(found)
+
+
+def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
+    """Index of the host files that the tables name. Unreadable files are left out."""
+    index = HostIndex()
+    names = sorted(entry.name for entry in entries)
+    issue = re.compile(rf"\b(?:{'|'.join(names)})\s*\(\s*(?:\w+\s*\(\s*)?(\w+)".encode())
+    entry_names = frozenset(names)
+    for path in host_files(tree):
+        try:
+            unit = tree.unit(path, World.HOST)
+        except SourceError:
+            continue
+        for head in unit.heads:
+            site = (path, head.name)
+            called = unit.called(head)
+            index.calls[site] = index.calls.get(site, frozenset()) | called
+            if not head.static and path not in index.public.setdefault(head.name, []):
+                index.public[head.name].append(path)
+            if called & entry_names:
+                text = unit.file.data[head.start : head.end]
+                found = frozenset(m[1].decode() for m in issue.finditer(text))
+                index.issues[site] = index.issues.get(site, frozenset()) | found
+    for site in sorted(index.calls):
+        for name in index.calls[site]:
+            index._callers.setdefault(name, []).append(site)
+    return index
+
+
+def host_files(tree: Tree) -> list[str]:
+    """The host's C files, sorted; those that run at EL2 alone are left out."""
+    worlds = tree.knowledge.tables.worlds
+    return sorted(
+        {
+            path
+            for folder in worlds.host
+            for path in tree.sources.walk(folder, (".c",))
+            if not any(fnmatchcase(path, glob) for glob in worlds.el2)
+        }
+    )
