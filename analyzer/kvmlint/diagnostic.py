@@ -67,7 +67,8 @@ class Diagnostic:
     ``message`` is one sentence without a final full stop. ``hypercall`` is '' when none is
     involved. ``assumed`` is True when the hypercall's EL2 handler was not found and its failure
     is an assumption. ``standing`` lists what is left behind, ``undo`` the C that would undo it,
-    ``consequence`` is a sentence or ''. ``fingerprint`` has no line numbers in it. ``suppression``
+    ``consequence`` is a sentence or ''. ``cause`` is the function whose own finding this one only
+    follows from, '' for none. ``fingerprint`` has no line numbers in it. ``suppression``
     is the reason that the source gives for allowing it, '' for a finding that nobody allowed.
     """
 
@@ -87,6 +88,7 @@ class Diagnostic:
     assumed: bool = False
     related: tuple[Note, ...] = ()
     fingerprint: str = ""
+    cause: str = ""
     suppression: str = ""
 
     def sort_key(self) -> tuple[str, int, int, str, str]:

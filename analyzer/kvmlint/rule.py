@@ -44,9 +44,26 @@ from kvmlint.narrate import Narrator
 from kvmlint.program import Caller
 
 __all__ = [
-    "MARK_CONTAINED", "MARK_DROPPED", "MARK_NARROWED", "MARK_PASSED", "MARK_UNREAD", "MARK_WARNED",
-    "Effect", "EffectKind", "Event", "ExitKind", "Finding", "FunctionPaths", "Mark", "PathExit", "ReturnKind",
-    "Precision", "Rule", "RuleClass", "Severity",
+    "MARK_CONTAINED",
+    "MARK_DROPPED",
+    "MARK_NARROWED",
+    "MARK_PASSED",
+    "MARK_UNREAD",
+    "MARK_WARNED",
+    "Effect",
+    "EffectKind",
+    "Event",
+    "ExitKind",
+    "Finding",
+    "FunctionPaths",
+    "Mark",
+    "Note",
+    "PathExit",
+    "Precision",
+    "ReturnKind",
+    "Rule",
+    "RuleClass",
+    "Severity",
 ]  # fmt: skip
 
 
@@ -54,7 +71,8 @@ __all__ = [
 class Finding:
     """What a rule found. ``site`` is the operation reported, ``origin`` the operation whose failure
     is the cause, ``root`` names the object concerned: findings of one function, origin and root are
-    one defect. ``steps`` is the path in order."""
+    one defect. ``steps`` is the path in order, ``related`` are places elsewhere that suffer.
+    ``cause`` is the callee where the defect is rooted: when it is reported itself, this isn't."""
 
     rule: str
     severity: Severity
@@ -69,6 +87,8 @@ class Finding:
     standing: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
     consequence: str = ""
+    related: tuple[Note, ...] = ()
+    cause: str = ""
 
 
 class PathExit:
@@ -285,7 +305,7 @@ class FunctionPaths:
                     if failure.via != self.name or event.hypercalls[0] not in failure.hypercalls:
                         continue
                     for effect in exit_.released(failure):
-                        if effect.kind is EffectKind.MEMORY and self.is_held_by(effect, failure):
+                        if effect.kind in _RELEASED and self.is_held_by(effect, failure):
                             what = view.narrator.happened(effect)
                             notes[view.narrator.note(effect.site, f"{what} in {view.name}()")] = (
                                 None
@@ -440,6 +460,9 @@ def _alike(one: Effect, other: Effect) -> bool:
     return (one.building, one.family, one.resource, one.container) == (
         other.building, other.family, other.resource, other.container,
     )  # fmt: skip
+
+
+_RELEASED = (EffectKind.MEMORY, EffectKind.PIN, EffectKind.COUNT)
 
 
 def _place(value: Value) -> Address | None:

@@ -102,4 +102,5 @@ class ReleaseAfterFailedReclaim(Rule):
             tuple(dict.fromkeys(f"gone: {narrator.standing(effect)}" for effect in gone)),
             (f"keep it (leak it) when {narrator.call(failure)} fails",),
             "the memory is handed out again while EL2 can still use it",
+            cause=failure.via if function.swallowed_inside(failure) else "",
         )

@@ -15,6 +15,7 @@ from kvmlint.rule import (
     ExitKind,
     Finding,
     FunctionPaths,
+    Note,
     PathExit,
     Precision,
     Rule,
@@ -74,7 +75,9 @@ class SwallowedFailure(Rule):
                 if not (last.reclaims and MARK_WARNED in marks):
                     yield self._report(function, exit_, last, self.severity)
             elif exit_.kind is ExitKind.VOID:
-                yield self._report(function, exit_, last, Severity.NOTE)
+                freed = function.released_by_callers(last) if last.reclaims else ()
+                severity = self.severity if freed else Severity.NOTE
+                yield self._report(function, exit_, last, severity, freed)
 
     @staticmethod
     def _mapped(exit_: PathExit, last: Event) -> bool:
@@ -85,12 +88,19 @@ class SwallowedFailure(Rule):
         return value is not None and bool(exit_.state.failed_in(value))
 
     def _report(
-        self, function: FunctionPaths, exit_: PathExit, last: Event, severity: Severity
+        self,
+        function: FunctionPaths,
+        exit_: PathExit,
+        last: Event,
+        severity: Severity,
+        freed: tuple[Note, ...] = (),
     ) -> Finding:
         narrator = function.narrator
         contract = function.contract(last)
         note = severity is Severity.NOTE
         how = "can't tell its caller" if note else "returns success"
+        if freed:
+            how = "can't tell its callers, which free what EL2 may still hold"
         return Finding(
             self.id,
             severity,
@@ -106,4 +116,5 @@ class SwallowedFailure(Rule):
                 [(last.site, "fails"), (exit_.exit.site, "the caller can't tell from success")],
             ),
             consequence="the caller goes on as if EL2 had done what it was asked to do",
+            related=freed,
         )

@@ -22,6 +22,7 @@ from kvmlint.explore.values import (
     Errno,
     Pool,
     Pure,
+    Result,
     Value,
     Var,
     is_opaque,
@@ -76,8 +77,8 @@ class Reasoner:
         match value:
             case Const(number=number) | Errno(number=number):
                 return Fact(sign(number), number)
-            case Address() | Var():
-                return Fact(POSITIVE)
+            case Address() | Var() | Result(role="fresh"):
+                return Fact(POSITIVE)  # what was made is there
             case Compute(op="neg", operands=(inner,)):
                 signs = self.fact(state, inner).signs
                 return Fact(
