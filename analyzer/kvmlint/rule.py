@@ -28,6 +28,7 @@ from kvmlint.explore.state import (
     EffectKind,
     Event,
     Mark,
+    is_swallowed,
 )
 from kvmlint.explore.values import (
     Address,
@@ -108,10 +109,7 @@ class PathExit:
     def failure(self) -> Event | None:
         """The failed hypercall that makes this a failing exit: the last outcome, when the function
         then returns an error, the untested status, or nothing at all."""
-        last = self.state.last
-        if last is None or not last.failed or self.kind is ExitKind.SUCCESS:
-            return None
-        return last
+        return self.exit.failure()
 
     def effects(self) -> list[Effect]:
         """What stands, in the order of the function's text."""
@@ -365,8 +363,7 @@ class FunctionPaths:
     @staticmethod
     def swallowed_inside(event: Event) -> bool:
         """Whether a callee met the failure and doesn't hand it to this function."""
-        status = event.status
-        return bool(event.via) and not (isinstance(status, Result) and status.role == "status")
+        return is_swallowed(event)
 
     def holds_errors(self, effect: Effect) -> bool:
         """Whether a place is where errors are kept, or what an out-parameter points to."""

@@ -182,7 +182,7 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
         if any(event.reclaims for event in state.events) and not ledger.in_loop(site):
             state.released = state.released | {effect}
         return True
-    if effect.kind is EffectKind.ACQUIRE:
+    if effect.kind in (EffectKind.ACQUIRE, EffectKind.LOCK):
         # Nobody looks for these on a path; callers are told that it happens on some path.
         ledger.reclaims.setdefault((effect.family, effect.resource, effect.operands), effect)
     elif destroys:

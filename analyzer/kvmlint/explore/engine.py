@@ -15,7 +15,7 @@ from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO, Fact
 from kvmlint.explore.narrow import narrowed, narrowed_test
 from kvmlint.explore.oracle import ExitKind, Oracle
 from kvmlint.explore.project import Projector
-from kvmlint.explore.state import Effect, EffectKind, Frozen, State
+from kvmlint.explore.state import Effect, EffectKind, Event, Frozen, State
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -59,6 +59,14 @@ class Exit:
     state: State
     trail: tuple[int, ...]
     site: int
+
+    def failure(self) -> Event | None:
+        """The failed hypercall that a path ends in: the one whose status is returned, else the last
+        outcome when that was a failure; None where success is returned."""
+        if self.kind is ExitKind.SUCCESS:
+            return None
+        returned = self.state.failed_in(self.value) if self.value is not None else []
+        return returned[-1] if returned else self.state.last
 
 
 @dataclass(slots=True)
@@ -201,13 +209,15 @@ class _Engine:
     def _cursor(self, state: State, moved: Binary, site: int) -> Value:
         """A cursor: what it holds in later turns is named by where it is computed."""
         before = self.evaluator.value(state, moved.left)
+        if moved.op in ("|", "&"):
+            return self._gathered(state, moved, before, site)
         value = self.pool.result("unknown", site)
         if moved.op != "+" or not _is_positive(moved.right):
             return value
         # UNSOUND: a cursor is taken not to wrap around.
         if not self.evaluator.fact(state, before).signs & NEGATIVE:
-            self.evaluator.set_signs(state, value, ZERO | POSITIVE)
-        lower = [before]
+            self.evaluator.set_signs(state, value, POSITIVE)
+        lower = [] if number_of(before) is not None else [before]
         for subject, fact in state.facts.items():
             match subject:
                 case Compute(op="<", operands=(low, high)) if high is before:
@@ -217,6 +227,16 @@ class _Engine:
                     pass
         for low in lower:
             state.facts[self.pool.compute("<", low, value)] = Fact(POSITIVE)
+        return value
+
+    def _gathered(self, state: State, moved: Binary, before: Value, site: int) -> Value:
+        """``ret |= f(i)``: a failure of any turn stays in it."""
+        added = self.evaluator.value(state, moved.right)
+        state.read(added)
+        carried = tuple(v for v in (before, added) if state.failed_in(v))
+        value = self.pool.result("unknown", site, carried)
+        signs = self.evaluator.fact(state, self.evaluator.binary(moved.op, before, added)).signs
+        self.evaluator.set_signs(state, value, signs)
         return value
 
     def _count(self, state: State, op: StoreOp, place: Value, site: int) -> None:

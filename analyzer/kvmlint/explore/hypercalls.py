@@ -8,7 +8,7 @@ from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.effects import make, new_effect, undo
 from kvmlint.explore.facts import NEGATIVE, POSITIVE, ZERO
 from kvmlint.explore.oracle import HypercallContract, ReturnKind
-from kvmlint.explore.state import MARK_DROPPED, EffectKind, Event, State
+from kvmlint.explore.state import MARK_DROPPED, EffectKind, Event, State, is_swallowed
 from kvmlint.explore.values import OPAQUE, Address, Load, Pure, Value, Var, root_of
 from kvmlint.knowledge.model import EntryPoint
 from kvmlint.knowledge.model import Value as Evaluates
@@ -166,9 +166,11 @@ def record_event(state: State, event: Event, credited: bool, stored: bool, mixed
         state.unread = state.unread | {event.status}
         if mixed:
             state.undecoded = state.undecoded | {event.status}
-    unwinding = event.reclaims and state.last is not None and state.last.failed
+    unwinding = event.reclaims and state.last is not None
+    if event.failed and state.last is not None and is_swallowed(event):
+        return  # this function doesn't learn of it; the failure that it knows of stays the last
     if not credited and not unwinding:
-        state.last = event
+        state.last = event if event.failed else None
 
 
 def acquired_family(calls: Calls, name: str) -> str:

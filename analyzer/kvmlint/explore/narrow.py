@@ -7,7 +7,7 @@ import re
 from kvmlint.cfg.ops import Test
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.state import MARK_NARROWED, State
-from kvmlint.explore.values import Pool, Value
+from kvmlint.explore.values import Compute, Pool, Result, Value
 from kvmlint.syntax.ast import Binary, Name, Number
 
 _UNSIGNED = frozenset(
@@ -23,11 +23,21 @@ def is_unsigned(type_: str) -> bool:
     )
 
 
+def _bare(value: Value, status: Value) -> bool:
+    """Whether a status is in a value as it is, not as the answer of a comparison."""
+    if value is status:
+        return True
+    if isinstance(value, Compute) and not Pool.is_truth(value):
+        return any(_bare(part, status) for part in value.operands)
+    return isinstance(value, Result) and any(_bare(part, status) for part in value.source)
+
+
 def narrowed(state: State, type_: str, value: Value) -> None:
     """A status that may be an errno is stored in, or returned as, a bool."""
     if type_ == "bool" and state.events and not Pool.is_truth(value):
         for event in state.failed_in(value):
-            state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "bool")
+            if _bare(value, event.status):
+                state.mark(MARK_NARROWED, event.site, event.hypercalls[0], "bool")
 
 
 def narrowed_test(evaluator: Evaluator, state: State, test: Test) -> None:

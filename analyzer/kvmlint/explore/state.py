@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from kvmlint.explore.facts import Fact
-from kvmlint.explore.values import Pool, Value, mentions
+from kvmlint.explore.values import Pool, Result, Value, mentions
 
 
 class EffectKind(Enum):
@@ -72,6 +72,12 @@ class Event(NamedTuple):
     def order(self) -> tuple[int, bool, bool]:
         """Structural order."""
         return (self.site, self.old, self.failed)
+
+
+def is_swallowed(event: Event) -> bool:
+    """Whether a callee met the failure and doesn't hand it on: it is the callee's."""
+    status = event.status
+    return bool(event.via) and not (isinstance(status, Result) and status.role == "status")
 
 
 class Mark(NamedTuple):
@@ -202,7 +208,9 @@ class State:
         what a success means for the rules is in the effects."""
         key = (event.site, event.failed)
         self.effects = frozenset(
-            effect if key in effect.followed else effect._replace(followed=effect.followed | {key})
+            effect
+            if key in effect.followed or (effect.building and not event.failed)
+            else effect._replace(followed=effect.followed | {key})
             for effect in self.effects
         )
         if event.failed:

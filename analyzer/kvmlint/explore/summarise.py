@@ -6,7 +6,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import Effect, EffectKind, Event
+from kvmlint.explore.state import Effect, EffectKind, is_swallowed
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -84,12 +84,6 @@ def _undo_order(key: tuple[str, Value, tuple[Value, ...]]) -> tuple[str, str, tu
     return (key[0], key[1].key, tuple(value.key for value in key[2]))
 
 
-def is_swallowed(event: Event) -> bool:
-    """Whether a callee met the failure and doesn't hand it on: it is the callee's."""
-    status = event.status
-    return bool(event.via) and not (isinstance(status, Result) and status.role == "status")
-
-
 def _order(behaviour: SummaryClass) -> tuple[str, str, bool, tuple[str, ...], str]:
     return (
         behaviour.exit.value,
@@ -117,14 +111,14 @@ def _shape(value: Value | None) -> object:
 
 def _class(found: Exploration, exit_: Exit) -> SummaryClass:
     state = exit_.state
-    last = state.last
-    last_failed = last is not None and last.failed and not is_swallowed(last)
+    last = exit_.failure()
+    last_failed = last is not None and not is_swallowed(last)
     failed = last_failed and exit_.kind is not ExitKind.SUCCESS
-    if failed and state.last is not None:
-        hypercalls = state.last.hypercalls
+    if failed and last is not None:
+        hypercalls = last.hypercalls
     else:
-        sites = {site for e in state.effects for site, _ in e.followed}
-        sites |= {e.site for e in state.events} | ({state.last.site} if state.last else set())
+        passed = set(exit_.trail)
+        sites = [s for s in found.ledger.hypercalls if found.ledger.blocks[s] in passed]
         hypercalls = tuple(
             sorted({name for site in sites for name in found.ledger.hypercalls.get(site, ())})
         )
