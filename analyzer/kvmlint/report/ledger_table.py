@@ -120,7 +120,7 @@ def _fitted(
             key=lambda i: (slack[i] > 0, shown[i].title == "errnos", widths[i]),
         )
         if slack[at] <= 0:
-            break
+            at = widths.index(max(widths))  # a very narrow terminal
         widths[at] -= 1
     return shown, widths
 
