@@ -24,6 +24,8 @@ ROOMS = (
     ("contract",),
     ("program",),
     ("narrate",),
+    ("pathexit",),
+    ("questions",),
     ("rule",),
     ("triage", "suppress"),
     ("report",),

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from kvmlint.cfg.graph import mentioned
 from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
-from kvmlint.explore.engine import Exit, Exploration
+from kvmlint.explore.engine import Exploration
 from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle, ReturnKind
 from kvmlint.explore.state import (
     MARK_CONTAINED,
@@ -28,21 +27,11 @@ from kvmlint.explore.state import (
     EffectKind,
     Event,
     Mark,
-    is_swallowed,
-)
-from kvmlint.explore.values import (
-    Address,
-    Load,
-    Result,
-    Value,
-    Var,
-    base_object,
-    mentions,
-    number_of,
-    root_of,
 )
 from kvmlint.narrate import Narrator
+from kvmlint.pathexit import PathExit
 from kvmlint.program import Caller
+from kvmlint.questions import Questions
 
 __all__ = [
     "MARK_CONTAINED",
@@ -92,125 +81,10 @@ class Finding:
     cause: str = ""
 
 
-class PathExit:
-    """One way the function returned, and what stands there."""
-
-    def __init__(self, paths: FunctionPaths, exit_: Exit) -> None:
-        self.paths = paths
-        self.exit = exit_
-        self.state = exit_.state
-
-    @property
-    def kind(self) -> ExitKind:
-        """How a caller reads the returned value."""
-        return self.exit.kind
-
-    @property
-    def failure(self) -> Event | None:
-        """The failed hypercall that makes this a failing exit: the last outcome, when the function
-        then returns an error, the untested status, or nothing at all."""
-        return self.exit.failure()
-
-    def effects(self) -> list[Effect]:
-        """What stands, in the order of the function's text."""
-        return sorted(self.state.effects, key=Effect.order)
-
-    def events(self) -> list[Event]:
-        """Hypercalls and their outcomes, in the order of the function's text."""
-        return sorted(self.state.events, key=Event.order)
-
-    def named(self, event: Event) -> bool:
-        """Whether it is known on this path which errno a hypercall failed with: what happens then
-        was decided for that errno."""
-        fact = self.state.facts.get(event.status)
-        return fact is not None and fact.equal is not None
-
-    def made(self, after: Event | None = None) -> list[Effect]:
-        """Building effects that are this function's duty; with ``after``, those that had been
-        made when that hypercall failed."""
-        return [
-            effect
-            for effect in self.effects()
-            if effect.building
-            and effect.handed == ""
-            and (after is None or (after.site, True) in effect.followed)
-        ]
-
-    def destroyed(self, before: Event) -> list[Effect]:
-        """Destroying effects that happened before that hypercall failed."""
-        return [
-            effect
-            for effect in self.effects()
-            if not effect.building and (before.site, True) in effect.followed
-        ]
-
-    def released(self, after: Event) -> list[Effect]:
-        """Destroying effects that happened after that hypercall failed, those on this path's own
-        resources included."""
-        return [
-            effect
-            for effect in (*self.effects(), *sorted(self.state.released, key=Effect.order))
-            if not effect.building
-            and (after.site, True) not in effect.followed
-            and effect.site != after.site
-            and self.comes_after(effect.site, after.site)
-        ]
-
-    def comes_after(self, site: int, other: int) -> bool:
-        """Whether the path passes an operation after another one."""
-        ledger = self.paths.found.ledger
-        trail = self.exit.trail
-        block, before = ledger.blocks[site], ledger.blocks[other]
-        if block == before:
-            return site > other
-        last = len(trail) - 1 - trail[::-1].index(block) if block in trail else -1
-        return before in trail and trail.index(before) < last
-
-    def handed_over(self, effect: Effect) -> bool:
-        """Whether a fresh resource stands somewhere that outlives the function: stored, returned,
-        or taken by a record that was published."""
-        resource = effect.resource
-        value = self.exit.value
-        if value is not None and root_of(value) is resource:
-            return True
-        for place, held in self.state.env.items():
-            if root_of(held) is resource:
-                root = root_of(place)
-                local = isinstance(root, Var) and root.local
-                if not local and root is not resource and self._lives(root):
-                    return True
-        return any(
-            other.building
-            and other.kind is EffectKind.PUBLISH
-            and root_of(other.record or other.resource) is resource
-            for other in self.state.effects
-        )
-
-    def _lives(self, holder: Value) -> bool:
-        """Whether an object still exists: memory made on this path may have been freed again."""
-        if not (isinstance(holder, Result) and holder.role == "fresh"):
-            return True
-        return any(effect.resource is holder for effect in self.state.effects)
-
-    def still_named(self, effect: Effect) -> bool:
-        """Whether the long-lived field from which a destroyed object was read still names it."""
-        resource = effect.resource
-        if not isinstance(resource, Load):
-            return False
-        root = root_of(resource.place)
-        lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)
-        if not lasts or not isinstance(resource.place, Address):
-            return False
-        if any(not other.building and other.resource is root for other in self.state.effects):
-            return False  # the object that holds the field is gone too
-        return resource.place not in self.state.env
-
-    def length(self) -> int:
-        """Number of basic blocks on the path: shorter ones explain better."""
-        return len(self.exit.trail)
+_RELEASED = (EffectKind.MEMORY, EffectKind.PIN, EffectKind.COUNT)
 
 
-class FunctionPaths:
+class FunctionPaths(Questions):
     """Every path of one function."""
 
     def __init__(
@@ -227,7 +101,7 @@ class FunctionPaths:
         self.name = found.cfg.function.name
         self.returns = found.cfg.function.returns
         self.exits = tuple(
-            PathExit(self, exit_)
+            PathExit(found.ledger, exit_)
             for exit_ in sorted(found.exits, key=lambda e: (len(e.trail), e.trail, e.site))
         )
 
@@ -319,154 +193,6 @@ class FunctionPaths:
         if effect.kind is EffectKind.ACQUIRE or self.is_fresh(effect.record or effect.resource):
             return Precision.HIGH
         return Precision.MEDIUM
-
-    @staticmethod
-    def is_fresh(value: Value) -> bool:
-        """Whether an object was made on this path."""
-        root = root_of(value)
-        return isinstance(root, Result) and root.role == "fresh"
-
-    @staticmethod
-    def is_held_by(effect: Effect, event: Event) -> bool:
-        """Whether EL2 may hold what an effect released: it is an argument of the hypercall, holds
-        or was looked up by one, or hangs off the structure whose handle is the only one."""
-        resource = effect.record or effect.resource
-        root = root_of(resource)
-        args = [arg for arg in event.args if number_of(arg) is None]
-        if any(mentions(arg, root) for arg in args):
-            return True
-        looked_up = isinstance(root, Result) and not effect.via
-        if looked_up and any(mentions(root, arg) for arg in args):
-            return True
-        if len(args) != 1:
-            return False  # a handle and a page: it is about the page
-        a, b = _place(args[0]), _place(resource)
-        return (
-            a is not None
-            and b is not None
-            and a.fields[-1].rpartition("_")[2] in ("handle", "id")
-            and root_of(a) is root_of(b)
-            and a.fields[:-1] == b.fields[: len(a.fields) - 1]
-        )
-
-    @staticmethod
-    def forgets(effect: Effect, event: Event) -> bool:
-        """Whether a store after a hypercall clears the field that was its argument."""
-        return (
-            effect.kind is EffectKind.STORE
-            and effect.record is not None
-            and number_of(effect.record) == 0
-            and (event.site, True) not in effect.followed
-            and any(isinstance(arg, Load) and arg.place is effect.resource for arg in event.args)
-        )
-
-    @staticmethod
-    def swallowed_inside(event: Event) -> bool:
-        """Whether a callee met the failure and doesn't hand it to this function."""
-        return is_swallowed(event)
-
-    def holds_errors(self, effect: Effect) -> bool:
-        """Whether a place is where errors are kept, or what an out-parameter points to."""
-        place = effect.resource
-        if not isinstance(place, Address):
-            return not isinstance(place, Var)
-        return not {"err", "error", "ret", "rc", "status", "result"}.isdisjoint(
-            place.fields[-1].lower().split("_")
-        )
-
-    @staticmethod
-    def says_done(effect: Effect) -> bool:
-        """Whether a store sets something, as opposed to clearing it."""
-        return effect.record is not None and (
-            number_of(effect.record) not in (0, None) or _constant(effect.record) != ""
-        )
-
-    @staticmethod
-    def stores_constant(effect: Effect) -> bool:
-        """Whether a store is of an enumeration constant, which says anything."""
-        return _constant(effect.record) != ""
-
-    def also_on_success(self, effect: Effect, failure: Event) -> bool:
-        """Whether a path on which that hypercall succeeded stores or publishes the same: what
-        happens after a failure only is how the function remembers the failure."""
-        blocks = self.found.ledger.blocks
-        for exit_ in self.exits:
-            trail = exit_.exit.trail
-            if blocks[failure.site] not in trail or any(
-                event.site == failure.site for event in exit_.state.events
-            ):
-                continue
-            if blocks[effect.site] in trail:
-                return True
-            if effect.kind is not EffectKind.STORE:
-                if any(_alike(effect, other) for other in exit_.state.effects):
-                    return True
-            elif exit_.state.env.get(effect.resource) is effect.record:
-                return True
-        return False
-
-    def is_tested(self, effect: Effect) -> bool:
-        """Whether this function also tests the place that an effect stores to; for an enumeration
-        constant, against that constant."""
-        place = effect.resource
-        constant = _constant(effect.record)
-        name = "." + place.fields[-1] if isinstance(place, Address) else ""
-        if isinstance(place, Var):
-            name = place.name
-        cfg = self.found.cfg
-        return any(
-            {name, constant or name} <= mentioned(test.expr)
-            for edges in cfg.edges
-            for edge in edges
-            for test in edge.tests
-        )
-
-    @staticmethod
-    def root(effect: Effect) -> Value:
-        """The object that an effect is about."""
-        return root_of(effect.record or effect.resource)
-
-    @staticmethod
-    def base(effect: Effect) -> Value:
-        """The outermost object that an effect hangs off."""
-        return base_object(effect.record or effect.resource)
-
-    @staticmethod
-    def is_about(effect: Effect, event: Event) -> bool:
-        """Whether an object supplies, or was looked up by, an argument of a hypercall, or is it."""
-        root = root_of(effect.record or effect.resource)
-        for arg in event.args:
-            if number_of(arg) is not None:
-                continue
-            if mentions(arg, root):
-                return True
-            if not effect.via and isinstance(root, Result) and mentions(root, arg):
-                return True
-        return False
-
-
-def _constant(value: Value | None) -> str:
-    """The name of an enumeration constant or a macro, by its spelling; '' for other values."""
-    if isinstance(value, Load) and isinstance(value.place, Var) and not value.place.local:
-        return value.place.name if value.place.name.isupper() else ""
-    return ""
-
-
-def _alike(one: Effect, other: Effect) -> bool:
-    """Whether two effects put the same thing into the same place."""
-    return (one.building, one.family, one.resource, one.container) == (
-        other.building, other.family, other.resource, other.container,
-    )  # fmt: skip
-
-
-_RELEASED = (EffectKind.MEMORY, EffectKind.PIN, EffectKind.COUNT)
-
-
-def _place(value: Value) -> Address | None:
-    """The field that a value was read from, or is the address of."""
-    if isinstance(value, Load):
-        value = value.place
-    return value if isinstance(value, Address) else None
 
 
 class Rule(ABC):

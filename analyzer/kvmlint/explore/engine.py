@@ -42,7 +42,7 @@ def _is_positive(expr: Expr) -> bool:
 class Budget:
     """What one exploration may cost: block visits, and values interned."""
 
-    visits: int = 20_000
+    visits: int = 12_000
     values: int = 60_000
 
 

@@ -1,0 +1,138 @@
+"""One explored path's end, as rules see it."""
+
+from __future__ import annotations
+
+from kvmlint.explore.effects import Ledger
+from kvmlint.explore.engine import Exit
+from kvmlint.explore.oracle import ExitKind
+from kvmlint.explore.state import (
+    Effect,
+    EffectKind,
+    Event,
+)
+from kvmlint.explore.values import (
+    Address,
+    Load,
+    Result,
+    Value,
+    Var,
+    root_of,
+)
+
+
+class PathExit:
+    """One way the function returned, and what stands there."""
+
+    def __init__(self, ledger: Ledger, exit_: Exit) -> None:
+        self.ledger = ledger
+        self.exit = exit_
+        self.state = exit_.state
+
+    @property
+    def kind(self) -> ExitKind:
+        """How a caller reads the returned value."""
+        return self.exit.kind
+
+    @property
+    def failure(self) -> Event | None:
+        """The failed hypercall that makes this a failing exit: the last outcome, when the function
+        then returns an error, the untested status, or nothing at all."""
+        return self.exit.failure()
+
+    def effects(self) -> list[Effect]:
+        """What stands, in the order of the function's text."""
+        return sorted(self.state.effects, key=Effect.order)
+
+    def events(self) -> list[Event]:
+        """Hypercalls and their outcomes, in the order of the function's text."""
+        return sorted(self.state.events, key=Event.order)
+
+    def named(self, event: Event) -> bool:
+        """Whether it is known on this path which errno a hypercall failed with: what happens then
+        was decided for that errno."""
+        fact = self.state.facts.get(event.status)
+        return fact is not None and fact.equal is not None
+
+    def made(self, after: Event | None = None) -> list[Effect]:
+        """Building effects that are this function's duty; with ``after``, those that had been
+        made when that hypercall failed."""
+        return [
+            effect
+            for effect in self.effects()
+            if effect.building
+            and effect.handed == ""
+            and (after is None or (after.site, True) in effect.followed)
+        ]
+
+    def destroyed(self, before: Event) -> list[Effect]:
+        """Destroying effects that happened before that hypercall failed."""
+        return [
+            effect
+            for effect in self.effects()
+            if not effect.building and (before.site, True) in effect.followed
+        ]
+
+    def released(self, after: Event) -> list[Effect]:
+        """Destroying effects that happened after that hypercall failed, those on this path's own
+        resources included."""
+        return [
+            effect
+            for effect in (*self.effects(), *sorted(self.state.released, key=Effect.order))
+            if not effect.building
+            and (after.site, True) not in effect.followed
+            and effect.site != after.site
+            and self.comes_after(effect.site, after.site)
+        ]
+
+    def comes_after(self, site: int, other: int) -> bool:
+        """Whether the path passes an operation after another one."""
+        ledger = self.ledger
+        trail = self.exit.trail
+        block, before = ledger.blocks[site], ledger.blocks[other]
+        if block == before:
+            return site > other
+        last = len(trail) - 1 - trail[::-1].index(block) if block in trail else -1
+        return before in trail and trail.index(before) < last
+
+    def handed_over(self, effect: Effect) -> bool:
+        """Whether a fresh resource stands somewhere that outlives the function: stored, returned,
+        or taken by a record that was published."""
+        resource = effect.resource
+        value = self.exit.value
+        if value is not None and root_of(value) is resource:
+            return True
+        for place, held in self.state.env.items():
+            if root_of(held) is resource:
+                root = root_of(place)
+                local = isinstance(root, Var) and root.local
+                if not local and root is not resource and self._lives(root):
+                    return True
+        return any(
+            other.building
+            and other.kind is EffectKind.PUBLISH
+            and root_of(other.record or other.resource) is resource
+            for other in self.state.effects
+        )
+
+    def _lives(self, holder: Value) -> bool:
+        """Whether an object still exists: memory made on this path may have been freed again."""
+        if not (isinstance(holder, Result) and holder.role == "fresh"):
+            return True
+        return any(effect.resource is holder for effect in self.state.effects)
+
+    def still_named(self, effect: Effect) -> bool:
+        """Whether the long-lived field from which a destroyed object was read still names it."""
+        resource = effect.resource
+        if not isinstance(resource, Load):
+            return False
+        root = root_of(resource.place)
+        lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)
+        if not lasts or not isinstance(resource.place, Address):
+            return False
+        if any(not other.building and other.resource is root for other in self.state.effects):
+            return False  # the object that holds the field is gone too
+        return resource.place not in self.state.env
+
+    def length(self) -> int:
+        """Number of basic blocks on the path: shorter ones explain better."""
+        return len(self.exit.trail)
