@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kvmlint.cfg.build import build
+from kvmlint.cfg.build import MOST_BLOCKS, TooLarge, build
 from kvmlint.cfg.graph import Cfg
 from kvmlint.contract.contract import contract_of
 from kvmlint.contract.doubt import doubt
@@ -30,6 +30,10 @@ class Caller:
 
     file: SourceFile
     found: Exploration
+
+
+LONGEST = 500_000
+"""Bytes of the longest function that is parsed; in a kernel few reach 50,000."""
 
 
 class GivenUpError(Exception):
@@ -315,11 +319,15 @@ class Module:
             calls[name] = set().union(*(self.unit.called(head) for head in heads))
         entries = {e.name for e in self.knowledge.tables.entries}
         reached = {name for name, called in calls.items() if called & entries}
-        changed = True
-        while changed:
-            more = {n for n, called in calls.items() if n not in reached and called & reached}
-            changed = bool(more)
-            reached |= more
+        pending = list(reached)
+        callers: dict[str, list[str]] = {}
+        for name, called in calls.items():
+            for callee in called & calls.keys():
+                callers.setdefault(callee, []).append(name)
+        while pending:
+            more = [name for name in callers.get(pending.pop(), ()) if name not in reached]
+            reached.update(more)
+            pending += more
         self._reaches = {name: name in reached for name in calls}
         self._reaches[""] = False
 
@@ -351,10 +359,14 @@ class Module:
         """Control flow graph of a function variant. Raises GivenUpError."""
         found = self._cfgs.get(head)
         if found is None:
+            if head.end - head.start > LONGEST:
+                raise GivenUpError(f"it is too large: more than {LONGEST} bytes")
             try:
                 found = build(self.unit.lower(head))
             except (TooDeep, RecursionError):
                 raise GivenUpError("it is nested too deeply") from None
+            except TooLarge:
+                raise GivenUpError(f"it is too large: more than {MOST_BLOCKS} blocks") from None
             self._cfgs[head] = found
         return found
 
@@ -366,6 +378,8 @@ class Module:
 
     def explorations(self, function: str) -> list[Exploration]:
         """All paths of each variant of a function. Raises GivenUpError."""
+        if function not in self.heads:
+            raise GivenUpError("it can't be told from the text around it")
         return [self._explore(head) for head in self.heads[function]]
 
     def _explore(self, head: FunctionHead) -> Exploration:

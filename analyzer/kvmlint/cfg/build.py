@@ -36,6 +36,15 @@ from kvmlint.syntax.ast import (
 )
 
 
+MOST_BLOCKS = 4_000
+"""Blocks of one graph; the largest function of KVM has 112. What is computed from a graph's shape
+takes time by the square of it."""
+
+
+class TooLarge(Exception):  # noqa: N818 - it reads as an outcome
+    """A function of more than ``MOST_BLOCKS`` blocks."""
+
+
 @dataclass(slots=True)
 class _Scope:
     """An open block: what has to run when it is left, in order of declaration."""
@@ -84,7 +93,7 @@ class Builder(Flattener):
         self.switches: list[_Switch] = []
 
     def build(self) -> Cfg:
-        """The finished graph, without blocks that can't be reached."""
+        """The finished graph, without blocks that can't be reached. Raises TooLarge."""
         import networkx as nx
 
         for parameter in self.function.parameters:
@@ -96,6 +105,8 @@ class Builder(Flattener):
         self.edge(self.at, self.exit)
         for block, label, scopes, start in self.waiting:
             self._goto(block, label, scopes, start)
+        if len(self.ops) > MOST_BLOCKS:
+            raise TooLarge
         graph: nx.DiGraph[int] = nx.DiGraph()  # type: ignore[explicit-any]
         graph.add_nodes_from((self.entry, self.exit))
         seen = {self.entry}
@@ -367,5 +378,5 @@ class Builder(Flattener):
 
 
 def build(function: Function) -> Cfg:
-    """Control flow graph of one function definition."""
+    """Control flow graph of one function definition. Raises TooLarge."""
     return Builder(function).build()

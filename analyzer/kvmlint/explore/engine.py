@@ -40,10 +40,12 @@ def _is_positive(expr: Expr) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one exploration may cost: block visits, and values interned."""
+    """What one exploration may cost: block visits, values interned, and work: operations and edges,
+    each weighed by what the state holds (the most in a real kernel is 17,000)."""
 
     visits: int = 12_000
     values: int = 60_000
+    work: int = 100_000
 
 
 class OverBudgetError(Exception):
@@ -108,6 +110,7 @@ class _Engine:
         self.eventful = self._eventful()
         self.projector = Projector(cfg, self.pool, self.ledger, self.eventful)
         self.bodies = {loop.head: loop.body for loop in cfg.loops}
+        self.work = 0
 
     def run(self) -> Exploration:
         seen: set[tuple[int, Frozen]] = set()
@@ -129,6 +132,7 @@ class _Engine:
             for after in self._block(block, state, node):
                 edges = self.cfg.edges[block]
                 for index, edge in enumerate(edges):
+                    self._spend(after)
                     branch = after if index == len(edges) - 1 else after.copy()
                     if not self._edge(branch, edge.tests):
                         continue
@@ -159,6 +163,7 @@ class _Engine:
         for op in self.cfg.ops[block]:
             after: list[State] = []
             for current in states:
+                self._spend(current)
                 if self.looping[site]:
                     current.age(self.pool, site)
                 after.extend(self._op(current, op, site, node))
@@ -167,6 +172,11 @@ class _Engine:
             if not states:
                 break
         return states
+
+    def _spend(self, state: State) -> None:
+        self.work += 1 + (len(state.env) + len(state.facts) + len(state.effects)) // 16
+        if self.work > self.budget.work:
+            raise OverBudgetError(f"more than {self.budget.work} steps")
 
     def _op(self, state: State, op: Op, site: int, node: int) -> list[State]:
         match op:
@@ -333,6 +343,7 @@ class _Engine:
             while at >= 0:
                 block, at = self.nodes[at]
                 trail.append(block)
+            self.work += len(trail) // 16
             if value is not None and fact is not None and number_of(value) is None:
                 final.facts[value] = fact
             self.exits[image] = Exit(kind, value, final, tuple(reversed(trail)), site)
