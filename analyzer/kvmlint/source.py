@@ -14,6 +14,10 @@ MAX_BYTES = 16 * 1024 * 1024
 """Larger files, in bytes, are refused: the largest hand-written kernel C file is below 2 MB."""
 
 
+BINARY = "is binary: it holds NUL bytes"
+"""Why a file is refused that is no C: UTF-16, an object file, a disk's empty blocks."""
+
+
 class SourceError(Exception):
     """A file that can't be analysed; ``str()`` is one line fit for the user, without the path."""
 
@@ -108,11 +112,14 @@ class FolderSources:
                 raise SourceError("is not a regular file")
             if mode.st_size > MAX_BYTES:
                 raise SourceError(f"is too large ({mode.st_size} bytes, the limit is {MAX_BYTES})")
-            return full.read_bytes()
+            data = full.read_bytes()
         except OSError as error:
             raise SourceError((error.strerror or "can't be read").lower()) from None
         except ValueError:
             raise SourceError("has a name that can't be opened") from None
+        if b"\0" in data:
+            raise SourceError(BINARY)
+        return data
 
     def exists(self, path: str) -> bool:
         try:

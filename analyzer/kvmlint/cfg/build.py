@@ -35,7 +35,6 @@ from kvmlint.syntax.ast import (
     While,
 )
 
-
 MOST_BLOCKS = 4_000
 """Blocks of one graph; the largest function of KVM has 112. What is computed from a graph's shape
 takes time by the square of it."""
@@ -167,6 +166,9 @@ class Builder(Flattener):
         ):
             common += 1
         left = [op for scope in reversed(scopes[common:]) for op in reversed(scope.cleanups)]
+        # Back over a guard of the same scope: what was declared after the label ends.
+        for scope, depth in reversed(list(zip(scopes[:common], label.depths, strict=False))):
+            left += reversed(scope.cleanups[depth:])
         if left:
             self.ops[at].extend(op for op in left if op.start < start)
         self.edge(at, label.block)
@@ -218,7 +220,8 @@ class Builder(Flattener):
                 here = self.block()
                 self.edge(self.at, here)
                 self.at = here
-                self.labels[name] = _Label(here, list(self.scopes))
+                depths = tuple(len(scope.cleanups) for scope in self.scopes)
+                self.labels[name] = _Label(here, list(self.scopes), depths)
             case Goto(label=name, start=start):
                 self.waiting.append((self.at, name, list(self.scopes), start))
                 self.at = self.block()

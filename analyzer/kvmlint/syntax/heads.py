@@ -113,7 +113,9 @@ def _recover(text: bytes, dialect: Dialect) -> tuple[list[RawHead], list[Broken]
                 opened = at
             depth += 1
         elif depth == 0:
-            broken.append(Broken(at, at + 1, ""))
+            stray = bool(broken) and broken[-1].end == since and not broken[-1].name
+            start = broken.pop().start if stray else at
+            broken.append(Broken(start, at + 1, ""))
             since = at + 1
         elif margin and depth > 1:
             give_up(at + 1)
