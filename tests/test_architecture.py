@@ -22,6 +22,7 @@ ROOMS = (
     ("tree",),
     ("explore",),
     ("contract",),
+    ("module",),
     ("program",),
     ("narrate",),
     ("pathexit",),

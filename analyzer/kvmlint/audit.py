@@ -17,7 +17,8 @@ from kvmlint.handling import strongest, use_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.error import suggest
 from kvmlint.knowledge.model import World
-from kvmlint.program import GivenUpError, Module, Program
+from kvmlint.module import GivenUpError, Module
+from kvmlint.program import Program
 from kvmlint.report.ledger import Audit, Contract, ErrnoLine, Row, Use
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
 from kvmlint.runner import (

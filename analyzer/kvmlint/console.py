@@ -71,7 +71,13 @@ def read_stdin(paths: Sequence[str], name: str | None) -> tuple[str, bytes] | No
         if name is not None:
             raise click.UsageError("--stdin-filename needs - among the paths")
         return None
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if sys.stdin is None:  # closed by the caller: kvmlint - <&-
+        raise click.ClickException("standard input is closed")
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except OSError as error:
+        why = (error.strerror or "can't be read").lower()
+        raise click.ClickException(f"standard input: {why}") from None
     if len(data) > MAX_BYTES:
         raise click.ClickException(f"standard input is too large (the limit is {MAX_BYTES} bytes)")
     return (name or "<stdin>", data)

@@ -10,7 +10,8 @@ from kvmlint.explore.engine import Exploration
 from kvmlint.explore.state import Effect, Event
 from kvmlint.knowledge import builtin
 from kvmlint.knowledge.model import World
-from kvmlint.program import GivenUpError, Module, Program
+from kvmlint.module import GivenUpError, Module
+from kvmlint.program import Program
 from kvmlint.source import FolderSources, SourceError, SourceFile
 from kvmlint.syntax.ast import Expr
 from kvmlint.tree.tree import Tree, find_root

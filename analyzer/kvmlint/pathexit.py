@@ -84,6 +84,15 @@ class PathExit:
             and self.comes_after(effect.site, after.site)
         ]
 
+    def loses_record(self, event: Event) -> bool:
+        """Whether the record of what a failed reclaiming call still holds is gone, here or in the
+        callee that made the call: then nobody can try again."""
+        return any(
+            not effect.building and effect.via == event.via
+            for effect in self.state.effects
+            if not event.via or effect.site == event.site
+        )
+
     def comes_after(self, site: int, other: int) -> bool:
         """Whether the path passes an operation after another one."""
         ledger = self.ledger
@@ -123,7 +132,7 @@ class PathExit:
     def still_named(self, effect: Effect) -> bool:
         """Whether the long-lived field from which a destroyed object was read still names it."""
         resource = effect.resource
-        if not isinstance(resource, Load):
+        if effect.via or not isinstance(resource, Load):
             return False
         root = root_of(resource.place)
         lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)

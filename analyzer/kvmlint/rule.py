@@ -28,9 +28,9 @@ from kvmlint.explore.state import (
     Event,
     Mark,
 )
+from kvmlint.module import Caller
 from kvmlint.narrate import Narrator
 from kvmlint.pathexit import PathExit
-from kvmlint.program import Caller
 from kvmlint.questions import Questions
 
 __all__ = [

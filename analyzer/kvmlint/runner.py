@@ -13,8 +13,9 @@ from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.explore.engine import Exploration
 from kvmlint.knowledge import Knowledge, builtin
 from kvmlint.knowledge.model import World
+from kvmlint.module import GivenUpError, Module
 from kvmlint.narrate import Narrator
-from kvmlint.program import GivenUpError, Module, Program
+from kvmlint.program import Program
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
 from kvmlint.source import FolderSources, SourceError, SourceFile
 from kvmlint.syntax.unit import Unit

@@ -114,7 +114,7 @@ class FolderSources:
                 raise SourceError(f"is too large ({mode.st_size} bytes, the limit is {MAX_BYTES})")
             data = full.read_bytes()
         except OSError as error:
-            raise SourceError((error.strerror or "can't be read").lower()) from None
+            raise SourceError(_reason(error)) from None
         except ValueError:
             raise SourceError("has a name that can't be opened") from None
         if b"\0" in data:
@@ -127,14 +127,31 @@ class FolderSources:
         except (OSError, ValueError):
             return False
 
-    def walk(self, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+    def walk(
+        self,
+        folder: str,
+        suffixes: tuple[str, ...],
+        problems: list[tuple[str, str]] | None = None,
+    ) -> Iterator[str]:
+        """Hidden files and folders are left out: editors' locks, what tools keep for themselves.
+        ``problems`` takes the folders that can't be read, each with the reason."""
+
+        def failed(error: OSError) -> None:
+            if problems is not None:
+                where = os.path.relpath(os.fsdecode(error.filename or base), self.root)
+                problems.append((where.replace(os.sep, "/"), _reason(error)))
+
         base = self.root / folder
         found: list[str] = []
-        for top, dirs, names in os.walk(base):
-            dirs.sort()
+        for top, dirs, names in os.walk(base, onerror=failed):
+            dirs[:] = sorted(name for name in dirs if not name.startswith("."))
             found.extend(
                 os.path.relpath(os.path.join(top, name), self.root).replace(os.sep, "/")
                 for name in names
-                if name.endswith(suffixes)
+                if name.endswith(suffixes) and not name.startswith(".")
             )
         yield from sorted(found)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "can't be read").lower()

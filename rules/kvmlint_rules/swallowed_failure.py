@@ -75,7 +75,8 @@ class SwallowedFailure(Rule):
                 if not (last.reclaims and MARK_WARNED in marks):
                     yield self._report(function, exit_, last, self.severity)
             elif exit_.kind is ExitKind.VOID:
-                freed = function.released_by_callers(last) if last.reclaims else ()
+                lost = last.reclaims and exit_.loses_record(last)
+                freed = function.released_by_callers(last) if lost else ()
                 severity = self.severity if freed else Severity.NOTE
                 yield self._report(function, exit_, last, severity, freed)
 

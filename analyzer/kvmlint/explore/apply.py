@@ -160,14 +160,17 @@ def _apply(
     if behaviour.given and not behaviour.failed:
         hand_over(state, {mapping.value(given) for given in behaviour.given})
     credited = False
+    undone: set[tuple[str, Value]] = set()
     for gone in undoes:
-        credited |= undo(calls.ledger, state, gone, site, destroys=False)
+        if undo(calls.ledger, state, gone, site, destroys=False):
+            credited = True
+            undone.add((gone.family, gone.resource))
     for effect in effects:
         if effect.building and effect.kind is EffectKind.MEMORY and effect.resource is value:
             effect = effect._replace(via="")  # fresh, and handed to this function
         if effect.building:
             make(state, effect)
-        else:
+        elif (effect.family, effect.resource) not in undone:
             undo(calls.ledger, state, effect, site)
     if behaviour.hypercalls:
         event = Event(

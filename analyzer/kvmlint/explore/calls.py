@@ -188,7 +188,8 @@ class Calls(TableEffects):
     def hand_on(self, state: State, place: Value, value: Value, site: int) -> None:
         """A store to memory that outlives the call: it may hand a failure on, or be something that
         belongs to success only."""
-        if isinstance(place, Var) and place.local:
+        root = root_of(place)
+        if isinstance(root, Var) and root.local:
             return
         last = state.last
         handed = state.failed_in(value)
@@ -248,14 +249,18 @@ class Calls(TableEffects):
         self.clobber(state, args, site)
         return [self.assign(state, op, self.pool.result("unknown", site, args))]
 
-    def clobber(self, state: State, args: tuple[Value, ...], site: int) -> None:
-        """What a callee without known body may have written through its arguments; resources
-        that it was given may have been kept by it."""
+    def overwrite(self, state: State, args: tuple[Value, ...], site: int) -> None:
+        """What arguments point to may have been written."""
         for index, arg in enumerate(args):
             if number_of(arg) is None:
                 self.eval.havoc(
                     state, _variable_of(arg), self.pool.result("unknown", site, (), index + 1)
                 )
+
+    def clobber(self, state: State, args: tuple[Value, ...], site: int) -> None:
+        """What a callee without known body may have written through its arguments; resources
+        that it was given may have been kept by it."""
+        self.overwrite(state, args, site)
         state.effects = frozenset(
             effect._replace(weak=True)
             if effect.building

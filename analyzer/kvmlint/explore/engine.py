@@ -19,9 +19,11 @@ from kvmlint.explore.state import Effect, EffectKind, Event, Frozen, State
 from kvmlint.explore.values import (
     Address,
     Compute,
+    Load,
     Pool,
     Value,
     Var,
+    mentions,
     number_of,
 )
 from kvmlint.knowledge import Knowledge
@@ -204,6 +206,10 @@ class _Engine:
             self._count(state, op, place, site)
         if self.looping[site] and isinstance(op.value, Binary) and op.value.op in _ARITHMETIC:
             value = self._cursor(state, op.value, site)
+        elif self.looping[site] and isinstance(value, Load):
+            before = state.env.get(place)
+            if before is not None and mentions(value, before):
+                value = self.pool.result("unknown", site)  # p = p->next
         if isinstance(place, Var) and place.local:
             narrowed(state, self.cfg.locals.get(place.name, ""), value)
         else:

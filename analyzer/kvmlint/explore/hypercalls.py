@@ -45,6 +45,10 @@ def hypercall(calls: Calls, state: State, op: CallOp, site: int, entry: EntryPoi
     if not name:
         # Not a hypercall of ours (a firmware call), or its number is computed.
         return calls.unknown(state, op, site, "")
+    if entry.excludes:
+        mode = pool.pure(entry.excludes, ())
+        if calls.knowledge.predicate(entry.excludes) and not calls.eval.assume(state, mode, False):
+            return []
     contract = calls.oracle.hypercall(name)
     args = calls.arguments(state, op)[entry.function :]
     out: Value | None = None
@@ -137,7 +141,8 @@ def _outcome(
         mixed = calls.oracle.hypercall(name).kind is ReturnKind.MIXED
         record_event(state, event, credited, stored, mixed)
     if not failed:
-        _donate(calls, state, name, args)
+        if not reclaims:
+            _donate(calls, state, name, args)
         if acquires:
             about = _about(args, value)
             make(

@@ -56,6 +56,7 @@ class Projector:
             state.effects = state.effects - gone
         env: dict[Value, Value] = {}
         freed = {e.resource for e in state.effects if not e.building}
+        freed |= {value for value in state.env.values() if isinstance(value, Load)}
         sites: set[int] = set()
         for place, value in state.env.items():
             if isinstance(place, Var) and place.local:
@@ -63,7 +64,7 @@ class Projector:
             elif block == self.cfg.exit or isinstance(place, Pure):
                 keep = True  # what a caller may see; cpu_reg(ctxt, 1) = x
             elif freed and self.pool.load(place) in freed:
-                keep = True  # kfree(p->buf); p->buf = NULL;
+                keep = True  # old = p->buf; p->buf = NULL; kfree(old)
             elif isinstance(value, Result) and value.role != "unknown":
                 keep = True
             elif (
@@ -92,7 +93,7 @@ class Projector:
             or (
                 any(mentions(value, subject) for value in older)
                 if subject.older
-                else self._readable(subject, later, sites)
+                else self._readable(subject, later, sites, live, held)
             )
             or (isinstance(subject, Compute) and self._held(subject, held))
         }
@@ -103,11 +104,19 @@ class Projector:
         return all(number_of(part) is not None or part in held for part in subject.operands)
 
     @staticmethod
-    def _readable(subject: Value, later: frozenset[str], sites: set[int]) -> bool:
+    def _readable(
+        subject: Value,
+        later: frozenset[str],
+        sites: set[int],
+        live: frozenset[str],
+        held: frozenset[Value],
+    ) -> bool:
         if isinstance(subject, Result):
             return subject.site in sites
         if isinstance(subject, Pure) and not subject.args:
             return subject.function in later
         if subject.sites and not subject.sites <= sites:
             return False
-        return bool(subject.names) and subject.names <= later
+        if isinstance(subject, Load) and isinstance(subject.place, Var) and subject.place.local:
+            return subject.place.name in live or subject in held
+        return subject.names <= later

@@ -164,6 +164,8 @@ class Reasoner:
                 return self._learn_own(state, value, op, number, truth)
 
     def _learn_own(self, state: State, value: Value, op: str, number: int, truth: bool) -> bool:
+        if is_opaque(value):
+            return True  # nothing ties it to the next opaque value
         fact = constrain(self.fact(state, value), op, number, truth)
         if fact is None:
             return False

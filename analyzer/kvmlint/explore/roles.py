@@ -60,7 +60,7 @@ def _value(
         case Role.LOAD:
             return calls.eval.read(state, calls.argument(state, op, 1))
         case Role.WRITE:
-            calls.clobber(state, calls.arguments(state, op)[:1], site)
+            calls.overwrite(state, calls.arguments(state, op), site)
             return calls.pool.result("unknown", site)
         case Role.PURE:
             return calls.pool.pure(name, calls.arguments(state, op))

@@ -24,6 +24,9 @@ from kvmlint.knowledge.model import World
 MAX_CLASSES = 8
 """Ways of behaving kept apart; more are joined."""
 _CARRIED = (EffectKind.ACQUIRE, EffectKind.LOCK)
+_EITHER = Result("unknown", 0, False, 1, ())
+"""What a callee returns that returns one of several values."""
+_STATUS = Result("status", 0, False, 1, ())
 MAX_WRITES = 6
 """Stores through parameters and globals kept in a class."""
 
@@ -210,7 +213,10 @@ def _nameable(place: Value) -> bool:
 def _join(a: SummaryClass, b: SummaryClass) -> SummaryClass:
     same = dict(a.writes)
     writes = tuple((p, v) for p, v in b.writes if same.get(p) is v)
-    return a._replace(fact=join(a.fact, b.fact), writes=writes)
+    returns = a.returns
+    if a.returns is not b.returns and a.returns is not None:
+        returns = _STATUS if _shape(a.returns) == _shape(b.returns) == "status" else _EITHER
+    return a._replace(returns=returns, fact=join(a.fact, b.fact), writes=writes)
 
 
 def _same(effect: Effect) -> tuple[str, Value | None]:

@@ -129,6 +129,10 @@ class TableEffects:
         record = None
         if row.record is not None:
             record = self._operand(state, site, row.record, args, returned, does)
+        if row.null_undoes and row.resource.index > 0 and row.container is None:
+            # rcu_assign_pointer(place, value)
+            place = self.eval.place(state, op.args[row.resource.index - 1])
+            self.eval.write(state, place, self.eval.value(state, op.args[row.null_undoes - 1]))
         kind = EffectKind(row.kind.value)
         self.ledger.rows.setdefault((site, row.family), row)
         return new_effect(kind, row.family, does is Does.MAKE, resource, site, container, record)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 MAX_FIELDS = 4
 """Longest access path followed, in fields; beyond it a value is Unknown."""
-MAX_DEPTH = 4
+MAX_DEPTH = 9
 """Deepest nesting of values in a value; beyond it Unknown."""
 MAX_KEY = 160
 """Longest structural key, in characters; a larger value becomes Unknown."""
@@ -19,7 +19,7 @@ MAX_KEY = 160
 
 class Value:
     """Base of all values. ``sites`` are the call or havoc sites whose newest result is mentioned,
-    ``names`` the variables, '.fields' and functions that a program text must mention to read it
+    ``names`` the globals, '.fields' and functions that a program text must mention to read it
     again, ``older`` whether an earlier turn's result is, ``depth`` how many values are nested."""
 
     __slots__ = ("depth", "key", "names", "older", "sites")
@@ -106,7 +106,7 @@ class Var(Value):
     __slots__ = ("local", "name")
 
     def __init__(self, name: str, local: bool) -> None:
-        super().__init__(f"&{name}" if not local else f"&%{name}", (), name=name)
+        super().__init__(f"&%{name}" if local else f"&{name}", (), name="" if local else name)
         self.name = name
         self.local = local
 
@@ -205,7 +205,7 @@ class Pool:
     ) -> Value:
         """The result of a site; sources that are too large are left out."""
         if source:
-            source = tuple(v for v in source if v.depth < MAX_DEPTH - 1 and len(v.key) < 60)[:4]
+            source = tuple(v for v in source if v.depth < 4 and len(v.key) < 60)[:4]
         return self._get(
             (Result, role, site, old, index, source),
             lambda: Result(role, site, old, index, source),
@@ -213,7 +213,7 @@ class Pool:
 
     def address(self, root: Value, fields: tuple[str, ...]) -> Value:
         """The address of a field; of the object itself when there are no fields."""
-        if not fields:
+        if not fields or is_opaque(root):
             return root
         if isinstance(root, Address):
             fields = root.fields + fields
@@ -225,7 +225,7 @@ class Pool:
 
     def load(self, place: Value) -> Value:
         """The content of a place at entry."""
-        if len(place.key) > MAX_KEY or place.depth > MAX_DEPTH:
+        if len(place.key) > MAX_KEY or place.depth > MAX_DEPTH or is_opaque(place):
             return self.result("unknown", OPAQUE)
         return self._get((Load, place), lambda: Load(place))
 

@@ -116,7 +116,9 @@ class Builder:
             reader.fail(f"no table has a row for '{name}'")
 
     def _entry(self, name: str, reader: Reader) -> None:
-        parts = reader.table(("value", "function", "wrapper", "prefix", "result", "status"))
+        parts = reader.table(
+            ("value", "function", "wrapper", "prefix", "result", "status", "excludes")
+        )
         if "value" not in parts:
             reader.fail("an entry point must say 'value'")
         self.entries[name] = EntryPoint(
@@ -127,6 +129,7 @@ class Builder:
             prefix=_text(parts, "prefix"),
             result=_text(parts, "result"),
             status=_text(parts, "status"),
+            excludes=_text(parts, "excludes"),
         )
 
     def _family(self, name: str, reader: Reader) -> None:

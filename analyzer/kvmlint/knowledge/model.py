@@ -109,7 +109,8 @@ class EntryPoint:
     """A macro or function that issues a hypercall. ``function`` is the 1-based argument that names
     the hypercall; ``wrapper`` is the macro around that name ('KVM_HOST_SMCCC_FUNC') or '';
     ``prefix`` is pasted before the name (``kvm_call_x(host_share)`` → '__pkvm_'). ``result`` and
-    ``status`` are the fields of the out-structure that hold the value and the SMCCC status."""
+    ``status`` are the fields of the out-structure that hold the value and the SMCCC status. ``excludes`` is a mode
+    predicate that is false wherever this entry point is reached (VHE issues no nVHE hypercall)."""
 
     name: str
     value: Value
@@ -118,6 +119,7 @@ class EntryPoint:
     prefix: str = ""
     result: str = ""
     status: str = ""
+    excludes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Unit:
             if not self._shown(one, self._texts[number]):
                 message = "unbalanced braces"
                 self._problems.append(Problem(one.start, one.end, one.name, message))
-        for start, end in variants.uncovered:
+        for start, end in _joined(variants.uncovered, masked.text):
             message = f"code under #if beyond the limit of {MOST_VARIANTS} variants"
             self._problems.append(Problem(start, end, "", message))
 
@@ -178,6 +178,17 @@ class Unit:
         """All identifiers and keywords in the function's visible text."""
         text = self._texts[head.variant]
         return frozenset(name.decode() for name in set(_WORD.findall(text, head.start, head.end)))
+
+
+def _joined(regions: tuple[tuple[int, int], ...], text: bytes) -> list[tuple[int, int]]:
+    """Regions with nothing but directives and blanks between them become one."""
+    found: list[tuple[int, int]] = []
+    for start, end in regions:
+        if found and not text[found[-1][1] : start].strip():
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def parse(file: SourceFile, dialect: Dialect, world_defines: frozenset[str] = frozenset()) -> Unit:

@@ -199,7 +199,9 @@ def _forwards(define: Define, known: dict[str, EntryPoint]) -> EntryPoint | None
             body = define.body.strip()
             statement = body.startswith("do") and not body.startswith("({")
             value = Value.NONE if statement or entry.value is Value.NONE else Value.RESULT
-            return EntryPoint(define.name, value, index, "", argument[1] or entry.prefix)
+            return EntryPoint(
+                define.name, value, index, "", argument[1] or entry.prefix, excludes=entry.excludes
+            )
     return None
 
 
