@@ -12,6 +12,10 @@ CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/kvmlint/kernel
 TREE_6_12 = $(abspath $(if $(KERNEL),$(KERNEL),$(CACHE)/6.12))
 TREE_6_1 = $(abspath $(if $(KERNEL_6_1),$(KERNEL_6_1),$(CACHE)/6.1))
 
+SARIF_TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/kvmlint/sarif-tools
+SARIF_PACKAGES := @microsoft/sarif-multitool@5.7.0 @microsoft/sarif-web-component@0.6.0-29 \
+	esbuild@0.28.2 react@16 react-dom@16
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -49,6 +53,14 @@ demo: $(VENV)/.ready ## analyse the small kernel tree in fixtures/demo
 .PHONY: test
 test: $(VENV)/.ready ## the tests that need no kernel tree
 	@$(BIN)/pytest -q -m "not kernel"
+
+.PHONY: sarif-tools
+sarif-tools: ## fetch a SARIF validator and viewer from npm, outside git, for make test
+	@if ! command -v npm >/dev/null; then echo "make: no npm; on Debian: apt-get install npm" >&2; exit 1; fi
+	@mkdir -p "$(SARIF_TOOLS)"
+	@npm install --prefix "$(SARIF_TOOLS)" --no-save --no-package-lock --no-fund --no-audit \
+	    --ignore-scripts --loglevel=error $(SARIF_PACKAGES) </dev/null >/dev/null
+	@chmod u+x "$(SARIF_TOOLS)"/node_modules/@microsoft/sarif-multitool-*/Sarif.Multitool
 
 .PHONY: lint
 lint: $(VENV)/.ready ## formatting, style, types

@@ -182,7 +182,8 @@ def _of_place(place: Json) -> Iterator[str]:
 
 
 def _of_region(result: Json, tree: Path) -> Iterator[str]:
-    """The primary region must be a call, as GitHub would cut it out of the file."""
+    """The primary region must be a call, as GitHub would cut it out of the file; of a call on
+    several lines, the name."""
     place = at(result, "locations", 0, "physicalLocation")
     region = at(place, "region")
     file = tree / unquote(text(place, "artifactLocation", "uri"))
@@ -191,5 +192,5 @@ def _of_region(result: Json, tree: Path) -> Iterator[str]:
     line = "".join(lines[number(region, "startLine") - 1 :][:1]).encode("utf-16-le")
     first, last = number(region, "startColumn"), number(region, "endColumn")
     cut = line[2 * first - 2 : 2 * last - 2].decode("utf-16-le")
-    if 2 * last - 2 > len(line) or not re.match(r"\w+\(|/[/*]", cut) or cut != cut.strip():
+    if 2 * last - 2 > len(line) or not re.match(r"\w+(?:\(|$)|/[/*]", cut) or cut != cut.strip():
         yield f"the region is {cut!r}"

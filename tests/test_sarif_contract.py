@@ -75,7 +75,9 @@ def test_fingerprints_and_hashes_are_the_engine_s_own(demo: str) -> None:
 
 # What is said (and after a bar, which case it is) → the damage.
 BREAK: dict[str, Callable[[Json], None]] = {
-    "no fingerprint of our own": lambda log: put(results(log)[0], None, "partialFingerprints", "kvmlint/v1"),
+    "no fingerprint of our own": lambda log: put(
+        results(log)[0], None, "partialFingerprints", "kvmlint/v1"
+    ),
     "no line hash": lambda log: put(
         results(log)[0], None, "partialFingerprints", "primaryLocationLineHash"
     ),

@@ -24,7 +24,8 @@ _LF, _CR, _BLANKS = 0x0A, 0x0D, (0x20, 0x09)
 
 def line_hashes(data: bytes) -> dict[int, str]:
     """Hash of each 1-based line: lower-case hexadecimal digits, ':', and which one of the lines
-    with that hash it is, from 1. Bytes that are not UTF-8 count as U+FFFD."""
+    with that hash it is, from 1. Bytes that are not UTF-8 count as U+FFFD; a byte order mark is a
+    code unit like any other, as for the action (Multitool drops it)."""
     window = [0] * WINDOW  # window[at] is the unit that leaves next
     begun = [0] * WINDOW  # begun[at]: the line that begins at that unit, 0 for none
     hashes: dict[int, str] = {}
