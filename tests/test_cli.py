@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -301,7 +302,7 @@ def test_machine_formats_own_stdout(run: Run, engine: Engine, form: str) -> None
     code, out, err = run("--format", form, "--statistics", "--show-notifications", "a.c")
     assert code == 2
     assert isinstance(json.loads(out), dict)
-    assert err == "kvmlint: x.c: no such file or directory\nfunctions: 12\n"
+    assert err.startswith("kvmlint: x.c: no such file or directory\nfunctions: 12\n")
 
 
 def test_output_that_cant_be_written(run: Run, engine: Engine) -> None:
@@ -328,13 +329,19 @@ def test_given_up_functions_leave_the_exit_status(run: Run, engine: Engine) -> N
 
 
 def test_statistics_stay_off_stdout(run: Run, engine: Engine) -> None:
-    engine.result = Result((FINDING,), (), (("functions", "12"), ("seconds", "0.1")))
+    engine.result = Result((FINDING,), (), (("functions", "12"),))
     assert run("--format", "terse", "a.c") == (1, TERSE, "")
-    assert run("--format=terse", "--statistics", "a.c") == (
-        1,
-        TERSE,
-        "functions: 12\nseconds: 0.1\n",
-    )
+    code, out, err = run("--format=terse", "--statistics", "a.c")
+    assert (code, out) == (1, TERSE)
+    *counts, last = err.splitlines()
+    assert counts == [
+        "functions: 12",
+        "findings of missing-rollback: 1",
+        "findings of ignored-return: 0",
+        "findings of bad-suppression: 0",
+        "findings of stale-suppression: 0",
+    ]
+    assert re.fullmatch(r"seconds: \d+\.\d\d", last)
 
 
 @pytest.mark.parametrize(

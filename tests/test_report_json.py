@@ -96,6 +96,7 @@ def test_everything() -> None:
                 "undo": ["rb_erase(n)"],
                 "consequence": "it leaks",
                 "related": [note],
+                "cause": "",
                 "fingerprint": "0123456789abcdef",
                 "suppression": None,
             }

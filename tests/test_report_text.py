@@ -181,6 +181,22 @@ def test_terse() -> None:
     )
 
 
+def test_suppressed_findings_are_marked() -> None:
+    allowed = replace(SHARE, suppression="the VM is torn down with it")
+    lines = text(SHARE, allowed).splitlines()
+    at = lines.index(
+        f"{KVM}/lend.c:50:8: suppressed: tracking node stays behind when __lend fails"
+        " [missing-rollback]"
+    )
+    assert lines[at + 1] == "  allowed because: the VM is torn down with it"
+    assert lines[-1] == "1 error in 1 file; 1 suppressed"
+    assert text(allowed).splitlines()[-1] == "1 suppressed"
+    assert render("terse", report(allowed), Style()) == (
+        f"{KVM}/lend.c:50: SUPPRESSED:missing-rollback: tracking node stays behind when __lend"
+        " fails -- the VM is torn down with it\n"
+    )
+
+
 EVIL = "a\x1b[2J\x07\r\n\x9b31m\u202egnp\u2028\udcff\x00z"
 
 
@@ -204,10 +220,10 @@ def test_nothing_dangerous_reaches_the_terminal(form: str) -> None:
         related=(place,),
     )
     skipped = Notification(EVIL, EVIL, Span(EVIL, 1, 1, 1, 2), EVIL)
-    for assumed in (False, True):
+    for assumed, reason in ((False, ""), (True, ""), (True, EVIL)):
         said = render(
             form,
-            report(replace(evil, assumed=assumed), notifications=(skipped,)),
+            report(replace(evil, assumed=assumed, suppression=reason), notifications=(skipped,)),
             Style(notifications=True),
         )
         assert said.replace("\n", "").isprintable()

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kvmlint import runner
 from kvmlint.diagnostic import Diagnostic, Note, Precision, Severity
@@ -109,6 +111,19 @@ def test_several_rules_in_one_comment() -> None:
     ]
 
 
+PIECES = (
+    "/*",
+    "*/",
+    "//",
+    '"',
+    "'",
+    "\\",
+    "\n",
+    "\r",
+    " ",
+    "kvmlint: allow ignored-return -- x",
+    "--",
+)
 WRITTEN = "it is written 'kvmlint: allow RULE -- why'"
 
 
@@ -141,6 +156,23 @@ def test_bad_ones_are_reported_and_allow_nothing(comment: str, message: str) -> 
     assert outcome.complaints[0].span == Span("a.c", 2, 6, 2, 6 + len(comment) + 6)
     assert outcome.complaints[0].severity is Severity.WARNING
     assert outcome.complaints[0].fingerprint
+
+
+def test_a_long_comment_is_cut_short() -> None:
+    ((line, message),) = complaints("/* kvmlint: " + "word " * 10_000 + "*/")
+    assert line == 1
+    assert message.endswith("word word …'")
+    assert len(message) < 130
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join) | st.text())
+def test_any_text_is_taken(text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    for item in read(SourceFile("a.c", data), KNOWN):
+        assert 1 <= item.span.line <= item.span.end_line <= text.count("\n") + 1
+        if isinstance(item, Allowance):
+            assert item.reason.strip()
+            assert item.rule in KNOWN
 
 
 def test_one_good_rule_of_two() -> None:

@@ -7,10 +7,12 @@ imported up here: ``--help`` and ``explain`` must not pay for parser, graph or S
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 import click
@@ -135,7 +137,9 @@ def check(
             ),
             jobs=jobs or len(os.sched_getaffinity(0)),
         )
+        began = perf_counter()
         result = runner.check(named, options, rules, stdin, _knowledge(config))
+        seconds = perf_counter() - began
     shown = result.diagnostics
     if show_suppressed:
         shown = tuple(sorted((*shown, *result.suppressed), key=Diagnostic.sort_key))
@@ -147,7 +151,9 @@ def check(
     for notification in failed:
         click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
     if statistics:
-        for name, value in result.statistics:
+        counts = Counter(d.rule for d in result.diagnostics)
+        each = [(f"findings of {info.id}", str(counts[info.id])) for info in infos]
+        for name, value in (*result.statistics, *each, ("seconds", f"{seconds:.2f}")):
             click.echo(f"{name}: {value}", err=True)
     click.get_current_context().exit(code)
 

@@ -140,7 +140,10 @@ def apply(
 def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagnostic]:
     """What the comments of a file allow, and complaints about those that allow nothing."""
     for start, end in _comments(file.data):
-        words = _words(file.data[start:end])
+        comment = file.data[start:end]
+        if MARK not in comment:
+            continue
+        words = _words(comment)
         head, colon, rest = words.partition(":")
         if head != "kvmlint" or not colon:
             continue
@@ -150,7 +153,8 @@ def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagn
         rules = found["rules"].replace(",", " ").split() if found else []
         reason = (found["reason"] or "").strip() if found else ""
         if not rules:
-            yield _complaint(BAD, span, text, f"{_SHAPE}, but this says '{words}'")
+            said = words if len(words) <= _SAID else f"{words[: _SAID - 1]}…"
+            yield _complaint(BAD, span, text, f"{_SHAPE}, but this says '{said}'")
         elif not any(char.isalnum() for char in reason):
             yield _complaint(BAD, span, text, f"a suppression needs a reason: {_SHAPE}")
         else:
@@ -163,6 +167,7 @@ def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagn
                     yield _complaint(BAD, span, text, f"there is no rule '{rule}'{near}")
 
 
+_SAID = 60
 _SHAPE = "it is written 'kvmlint: allow RULE -- why'"
 
 

@@ -73,6 +73,7 @@ def _finding(d: Diagnostic) -> Json:
         "undo": list(d.undo),
         "consequence": d.consequence,
         "related": [_note(note) for note in d.related],
+        "cause": d.cause,
         "fingerprint": d.fingerprint,
         "suppression": d.suppression or None,
     }
