@@ -112,6 +112,7 @@ def test_entry_points(k: Knowledge) -> None:
         wrapper="KVM_HOST_SMCCC_FUNC",
         result="a1",
         status="a0",
+        excludes="has_vhe",
     )
 
 

@@ -21,6 +21,7 @@ from kvmlint.tree.index import HostIndex
 from kvmlint.tree.tree import Tree, macro_entries
 
 _VOID = re.compile(rb"\bvoid\s*$")
+_MODE = re.compile(r"[\s(]*(!?)\s*(\w+)\(\)[\s)]*")
 _STEPS = re.compile(rb"\+\+|--|\+=|-=")
 
 
@@ -96,6 +97,7 @@ class Module:
         self.knowledge = program.knowledge.with_entries(own) if own else program.knowledge
         self._cfgs: dict[FunctionHead, Cfg] = {}
         self._found: dict[FunctionHead, Exploration | GivenUpError] = {}
+        self._modes: dict[str, tuple[str, bool]] | None = None
         self._summaries: dict[str, Summary | None] = {}
         self._calls: FileCalls | None = None
         self._reaching: frozenset[str] | None = None
@@ -109,6 +111,16 @@ class Module:
     def hypercall(self, name: str) -> HypercallContract:
         """EL2's contract of a hypercall."""
         return self.program.hypercall(name)
+
+    def mode(self, name: str) -> tuple[str, bool] | None:
+        """The mode predicate that a macro of this file stands for: ``#define in_hyp() (p())``."""
+        if self._modes is None:
+            self._modes = {}
+            for define in self.unit.defines:
+                match = _MODE.fullmatch(define.body)
+                if define.parameters == () and match and self.knowledge.predicate(match[2]):
+                    self._modes[define.name] = (match[2], not match[1])
+        return self._modes.get(name)
 
     def has_inverse(self, function: str) -> bool:
         """Whether a function is one of this file, or its inverse, by name, can be seen."""

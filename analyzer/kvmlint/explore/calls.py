@@ -80,6 +80,11 @@ class Calls(TableEffects):
             return call_with_role(self, Role.PURE, state, op, site, name)
         if self.knowledge.predicate(name) is not None and not op.args:
             return call_with_role(self, Role.PURE, state, op, site, name)
+        mode = self.oracle.mode(name) if not op.args else None
+        if mode is not None:
+            predicate = self.pool.pure(mode[0], ())
+            value = predicate if mode[1] else self.pool.negation(predicate)
+            return [self.assign(state, op, value)]
         rows = self.knowledge.effects(name) if self.world is World.HOST else ()
         if rows:
             return self.rows(state, op, site, rows)

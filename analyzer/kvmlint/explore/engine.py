@@ -110,7 +110,8 @@ class _Engine:
         self.looping = [bool(loops) for loops in self.ledger.loops]
         self.unwinds = {loop.head: self._unwound_by(loop.body) for loop in cfg.loops}
         self.eventful = self._eventful()
-        self.projector = Projector(cfg, self.pool, self.ledger, self.eventful)
+        modes = frozenset(e.excludes for e in knowledge.tables.entries if e.excludes)
+        self.projector = Projector(cfg, self.pool, self.ledger, self.eventful, modes)
         self.bodies = {loop.head: loop.body for loop in cfg.loops}
         self.work = 0
 

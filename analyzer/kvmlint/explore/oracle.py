@@ -124,6 +124,10 @@ class Oracle(Protocol):
         """EL2's contract of a hypercall; assumed fallible when unknown."""
         ...
 
+    def mode(self, name: str) -> tuple[str, bool] | None:
+        """The mode predicate that a macro stands for, and its answer when the macro is true."""
+        ...
+
     def has_inverse(self, function: str) -> bool:
         """Whether a function is one of this file, or its inverse, by name, can be seen."""
         ...

@@ -33,13 +33,21 @@ def _is_function(place: Address, value: Load) -> bool:
 
 class Projector:
     """Drops what no later operation of the function can read. ``eventful`` tells for each block
-    whether a hypercall's outcome may still come."""
+    whether a hypercall's outcome may still come; ``modes`` are predicates that entry points ask."""
 
-    def __init__(self, cfg: Cfg, pool: Pool, ledger: Ledger, eventful: tuple[bool, ...]) -> None:
+    def __init__(
+        self,
+        cfg: Cfg,
+        pool: Pool,
+        ledger: Ledger,
+        eventful: tuple[bool, ...],
+        modes: frozenset[str],
+    ) -> None:
         self.cfg = cfg
         self.pool = pool
         self.ledger = ledger
         self.eventful = eventful
+        self.modes = modes
 
     def project(self, state: State, block: int) -> None:
         """Drop what no later operation can read."""
@@ -103,8 +111,8 @@ class Projector:
         """Whether locals hold all that a comparison compares."""
         return all(number_of(part) is not None or part in held for part in subject.operands)
 
-    @staticmethod
     def _readable(
+        self,
         subject: Value,
         later: frozenset[str],
         sites: set[int],
@@ -114,9 +122,13 @@ class Projector:
         if isinstance(subject, Result):
             return subject.site in sites
         if isinstance(subject, Pure) and not subject.args:
-            return subject.function in later
+            return subject.function in later or subject.function in self.modes
         if subject.sites and not subject.sites <= sites:
             return False
         if isinstance(subject, Load) and isinstance(subject.place, Var) and subject.place.local:
             return subject.place.name in live or subject in held
-        return subject.names <= later
+        match subject:
+            case Load(place=Address(root=root, fields=fields)) if root in held:
+                return "." + fields[-1] in later  # read again through a local that holds the root
+            case _:
+                return subject.names <= later

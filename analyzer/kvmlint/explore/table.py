@@ -133,6 +133,7 @@ class TableEffects:
             # rcu_assign_pointer(place, value)
             place = self.eval.place(state, op.args[row.resource.index - 1])
             self.eval.write(state, place, self.eval.value(state, op.args[row.null_undoes - 1]))
+            resource = place
         kind = EffectKind(row.kind.value)
         self.ledger.rows.setdefault((site, row.family), row)
         return new_effect(kind, row.family, does is Does.MAKE, resource, site, container, record)

@@ -109,8 +109,9 @@ class EntryPoint:
     """A macro or function that issues a hypercall. ``function`` is the 1-based argument that names
     the hypercall; ``wrapper`` is the macro around that name ('KVM_HOST_SMCCC_FUNC') or '';
     ``prefix`` is pasted before the name (``kvm_call_x(host_share)`` → '__pkvm_'). ``result`` and
-    ``status`` are the fields of the out-structure that hold the value and the SMCCC status. ``excludes`` is a mode
-    predicate that is false wherever this entry point is reached (VHE issues no nVHE hypercall)."""
+    ``status`` are the fields of the out-structure that hold the value and the SMCCC status.
+    ``excludes`` is a
+    mode predicate that is false wherever this entry point is reached (has_vhe)."""
 
     name: str
     value: Value
