@@ -30,7 +30,7 @@ ROOMS = (
     ("rule",),
     ("triage", "suppress"),
     ("report",),
-    ("handling",),
+    ("handling", "inputs"),
     ("runner", "cache", "config", "dump", "testing"),
     ("audit",),
     ("console",),

@@ -14,6 +14,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.oracle import ErrnoSource, HypercallContract
 from kvmlint.explore.sites import HypercallSite, hypercall_sites
 from kvmlint.handling import strongest, use_of
+from kvmlint.inputs import inputs_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.error import suggest
 from kvmlint.knowledge.model import World
@@ -25,7 +26,6 @@ from kvmlint.runner import (
     Options,
     findings_in,
     gave_up,
-    inputs_of,
     open_program,
     problems_of,
     view_of,
@@ -103,7 +103,7 @@ def audit(
         if not paths:
             raise AuditError("there is no arch/arm64/kvm here; name a path or --tree")
     run = _Audit(program, options, _chosen(rules, options), hypercall)
-    for path, problem in inputs_of(paths, base):
+    for path, problem in inputs_of(paths, base, program.tree.whole):
         if problem is not None:
             run.notifications.append(Notification(path, problem, failed=True))
         else:
@@ -171,10 +171,14 @@ class _Audit:
             )
         module = self.program.module(unit, World.HOST)
         entries = {entry.name for entry in module.knowledge.tables.entries}
-        for name, heads in module.heads.items():
-            if any(unit.called(head) & entries for head in heads):
-                self._function(module, name)
-        self.notifications += problems_of(unit)
+        names = [
+            name
+            for name, heads in module.heads.items()
+            if any(unit.called(head) & entries for head in heads)
+        ]
+        for name in names:
+            self._function(module, name)
+        self.notifications += problems_of(unit, names)
 
     def _function(self, module: Module, name: str) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from kvmlint.source import FolderSources
+from kvmlint.source import FolderSources, is_folder
 
 SUFFIXES = (".c",)
 """What is analysed in a folder; headers only when they are named."""
@@ -26,7 +26,7 @@ def inputs_of(paths: Sequence[str], base: Path, whole: bool) -> Iterator[Input]:
             if shown in seen:
                 continue
             seen.add(shown)
-            if problem is None and whole and os.path.isabs(shown):
+            if problem is None and whole and Path(shown).is_absolute():
                 problem = f"is outside the kernel tree {base}"
             yield shown, problem
 
@@ -36,7 +36,7 @@ def _files(given: str) -> Iterator[Input]:
     if not given:
         yield given, "is an empty path"
         return
-    if not os.path.isdir(given):
+    if not is_folder(Path(given)):
         yield given, None
         return
     problems: list[tuple[str, str]] = []
@@ -53,7 +53,7 @@ def _relative(given: str, base: Path) -> str:
     """Relative to the base, also through symbolic links; absolute where it is outside."""
     if not given:
         return "''"
-    full = os.path.normpath(os.path.join(os.getcwd(), given))
+    full = os.path.normpath(Path.cwd() / given)
     for path in (full, os.path.realpath(full)):
         inside = os.path.relpath(path, base)
         if inside != os.pardir and not inside.startswith(os.pardir + os.sep):

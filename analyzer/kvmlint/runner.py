@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -11,19 +11,17 @@ from typing import TypeAlias
 from kvmlint import suppress
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.explore.engine import Exploration
+from kvmlint.inputs import inputs_of
 from kvmlint.knowledge import Knowledge, builtin
 from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
 from kvmlint.narrate import Narrator
 from kvmlint.program import Program
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
-from kvmlint.source import FolderSources, SourceError, SourceFile
+from kvmlint.source import BINARY, FolderSources, SourceError, SourceFile
 from kvmlint.syntax.unit import Unit
 from kvmlint.tree.tree import Tree, find_root
 from kvmlint.triage import best, dedupe, diagnose
-
-SUFFIXES = (".c",)
-"""What is analysed in a folder; headers only when they are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def check(
     }
     chosen = tuple(rule for rule in rules if rule.id in ran)
     run = _Run(program, chosen)
-    inputs = list(inputs_of(paths, base))
+    inputs = list(inputs_of(paths, base, tree.whole))
     run.notifications += [
         Notification(path, problem, failed=True) for path, problem in inputs if problem is not None
     ]
@@ -126,8 +124,7 @@ def check(
     else:
         run.files_of(files)
     if stdin is not None:
-        name, data = stdin
-        _unit(run, tree.parse(SourceFile(name, data), tree.world(name)))
+        _stdin(run, *stdin)
     judged = suppress.apply(
         dedupe(run.diagnostics),
         run.texts,
@@ -206,37 +203,6 @@ def _share(paths: list[str]) -> _Found:
     return run.found()
 
 
-def inputs_of(paths: Sequence[str], base: Path) -> Iterator[tuple[str, str | None]]:
-    """Each file once, as a path relative to the base, with what is wrong with it."""
-    seen: set[str] = set()
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            names = list(FolderSources(path).walk(".", SUFFIXES))
-            if not names:
-                yield given, "holds no C file"
-            for name in names:
-                shown = _relative(path / name, base)
-                if shown not in seen:
-                    seen.add(shown)
-                    yield shown, None
-            continue
-        shown = _relative(path, base)
-        if shown in seen:
-            continue
-        seen.add(shown)
-        yield shown, None
-
-
-def _relative(path: Path, base: Path) -> str:
-    full = os.path.normpath(Path.cwd() / path)
-    inside = os.path.relpath(full, base)
-    if inside.startswith(".."):
-        resolved = os.path.relpath(os.path.realpath(full), base)
-        return (resolved if not resolved.startswith("..") else full).replace(os.sep, "/")
-    return inside.replace(os.sep, "/")
-
-
 def _file(run: _Run, path: str) -> None:
     tree = run.program.tree
     try:
@@ -247,17 +213,34 @@ def _file(run: _Run, path: str) -> None:
     _unit(run, unit)
 
 
+def _stdin(run: _Run, name: str, data: bytes) -> None:
+    if b"\0" in data:
+        run.notifications.append(Notification(name, BINARY, failed=True))
+        return
+    tree = run.program.tree
+    _unit(run, tree.parse(SourceFile(name, data), tree.world(name)))
+
+
 def _unit(run: _Run, unit: Unit) -> None:
     run.files += 1
     path = unit.file.path
-    run.notifications += problems_of(unit)
     if run.program.tree.world(path) is World.EL2:
+        run.notifications += problems_of(unit, ())
         return
     module = run.program.module(unit, World.HOST)
     before = len(run.diagnostics)
-    for name in module.heads:
-        if module.reaches(name):
+    names = [name for name in module.heads if module.reaches(name)]
+    for name in names:
+        try:
             _function(run, module, name)
+        except Exception as error:
+            # A bug of ours in one function must not cost the user the rest of the run.
+            if os.environ.get("KVMLINT_DEBUG"):
+                raise
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            text = f"internal error in {name}: {what}; please report it"
+            run.notifications.append(Notification(path, text, failed=True))
+    run.notifications += problems_of(unit, names)
     if len(run.diagnostics) > before or suppress.MARK in unit.file.data:
         run.texts[path] = unit.file.data
 
@@ -285,17 +268,27 @@ def _function(run: _Run, module: Module, name: str) -> None:
             )
 
 
-def problems_of(unit: Unit) -> list[Notification]:
-    """What of a file wasn't understood."""
-    return [
+def problems_of(unit: Unit, analysed: Collection[str]) -> list[Notification]:
+    """What of a file wasn't understood. Of its functions only those ``analysed`` are told of:
+    which others were read depends on the files before, and so on the number of processes."""
+    file = unit.file
+    names = {head.name for head in unit.heads}.difference(analysed)
+    found = [
         Notification(
-            unit.file.path,
+            file.path,
             problem.message,
-            unit.file.span(problem.start, problem.end),
+            file.span(problem.start, problem.end),
             problem.function,
         )
         for problem in unit.problems
+        if problem.function not in names
     ]
+    try:
+        file.data.decode()
+    except UnicodeDecodeError as error:
+        place = file.span(error.start, error.start + 1)
+        found.append(Notification(file.path, "not UTF-8: letters may be shown wrong", place))
+    return found
 
 
 def gave_up(module: Module, name: str, error: GivenUpError) -> Notification:

@@ -153,5 +153,13 @@ class FolderSources:
         yield from sorted(found)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; no for what can't be asked (names too long, forbidden)."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _reason(error: OSError) -> str:
     return (error.strerror or "can't be read").lower()

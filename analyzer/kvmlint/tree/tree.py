@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, Value, World
-from kvmlint.source import FolderSources, SourceError, SourceFile, Sources
+from kvmlint.source import FolderSources, SourceError, SourceFile, Sources, is_folder
 from kvmlint.syntax.ast import Define
 from kvmlint.syntax.unit import Dialect, Unit, parse
 
@@ -23,13 +24,9 @@ HEADERS = ("arch/arm64/include/asm", "arch/arm64/kvm", "arch/arm64/include/asm/k
 
 def find_root(path: Path) -> Path | None:
     """The nearest folder at or above ``path`` that holds ``arch/``; None when there is none."""
-    start = path if path.is_dir() else path.parent
-    try:
-        start = start.resolve()
-    except OSError:
-        return None
+    start = Path(os.path.realpath(path if is_folder(path) else path.parent))
     for folder in (start, *start.parents):
-        if (folder / "arch").is_dir():
+        if is_folder(folder / "arch"):
             return folder
     return None
 
