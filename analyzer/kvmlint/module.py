@@ -263,7 +263,7 @@ class Module:
         """Control flow graph of a function variant. Raises GivenUpError."""
         found = self._cfgs.get(head)
         if found is None:
-            if head.end - head.start > LONGEST:
+            if head.end - head.name_start > LONGEST:
                 raise GivenUpError(f"it is too large: more than {LONGEST} bytes")
             try:
                 found = build(self.unit.lower(head))

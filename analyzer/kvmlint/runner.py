@@ -273,7 +273,7 @@ def problems_of(unit: Unit, analysed: Collection[str]) -> list[Notification]:
     which others were read depends on the files before, and so on the number of processes."""
     file = unit.file
     names = {head.name for head in unit.heads}.difference(analysed)
-    found = [
+    return [
         Notification(
             file.path,
             problem.message,
@@ -283,12 +283,6 @@ def problems_of(unit: Unit, analysed: Collection[str]) -> list[Notification]:
         for problem in unit.problems
         if problem.function not in names
     ]
-    try:
-        file.data.decode()
-    except UnicodeDecodeError as error:
-        place = file.span(error.start, error.start + 1)
-        found.append(Notification(file.path, "not UTF-8: letters may be shown wrong", place))
-    return found
 
 
 def gave_up(module: Module, name: str, error: GivenUpError) -> Notification:
