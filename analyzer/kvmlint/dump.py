@@ -13,7 +13,7 @@ from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
 from kvmlint.program import Program
 from kvmlint.source import FolderSources, SourceError, SourceFile
-from kvmlint.syntax.ast import Expr
+from kvmlint.syntax.ast import Binary, Expr, Field, Name, Number, Unary
 from kvmlint.tree.tree import Tree, find_root
 
 
@@ -77,17 +77,38 @@ def _dot(file: SourceFile, cfg: Cfg) -> str:
     for node in sorted(cfg.graph.nodes):
         for edge in cfg.edges[node]:
             tests = " && ".join(
-                ("" if test.truth else "!") + _expr(file, test.expr) for test in edge.tests
+                _expr(file, test.expr) if test.truth else _denied(_expr(file, test.expr))
+                for test in edge.tests
             )
             lines.append(f"  {node} -> {edge.target} [label={quoted(tests)}];")
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def _expr(file: SourceFile, expr: Expr) -> str:
-    name = getattr(expr, "name", "")
-    if isinstance(name, str) and name.startswith("%"):
-        return name
+    match expr:
+        case Name(name=name):
+            return name
+        case Number(value=int(number)) if expr.start == expr.end or _is_step(file, expr):
+            return str(number)
+        case Binary(op=op, left=left, right=right):
+            return f"{_expr(file, left)} {op} {_expr(file, right)}"
+        case Unary(op=op, operand=operand):
+            return f"{op}{_expr(file, operand)}"
+        case Field(base=base, name=name, arrow=arrow):
+            return f"{_expr(file, base)}{'->' if arrow else '.'}{name}"
+        case _:
+            pass
     return " ".join(file.data[expr.start : expr.end].decode("utf-8", "replace").split())
+
+
+def _is_step(file: SourceFile, expr: Expr) -> bool:
+    """Whether a number is the 1 of ``x++``: its place in the file is the whole update."""
+    text = file.data[expr.start : expr.end]
+    return b"++" in text or b"--" in text
+
+
+def _denied(text: str) -> str:
+    return f"!{text}" if text.replace("->", "").replace(".", "").isidentifier() else f"!({text})"
 
 
 def _op(file: SourceFile, op: Op) -> str:

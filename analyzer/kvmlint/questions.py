@@ -52,6 +52,18 @@ class Questions:
     exits: tuple[PathExit, ...]
 
     @staticmethod
+    def is_own_field(effect: Effect) -> bool:
+        """Whether a pointer was published in a field of an object that this function obtained from
+        nothing (``kvm = alloc_vm(); rcu_assign_pointer(kvm->bus, b)``): nobody else has it yet."""
+        base = base_object(effect.resource)
+        return (
+            effect.record is not None
+            and effect.container is None
+            and isinstance(base, Result)
+            and not base.source
+        )
+
+    @staticmethod
     def is_fresh(value: Value) -> bool:
         """Whether an object was made on this path."""
         root = root_of(value)
@@ -171,6 +183,6 @@ class Questions:
                 continue
             if mentions(arg, root):
                 return True
-            if not effect.via and isinstance(root, Result) and mentions(root, arg):
+            if isinstance(root, Result) and root.site != effect.site and mentions(root, arg):
                 return True
         return False

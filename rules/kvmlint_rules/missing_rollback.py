@@ -95,6 +95,8 @@ class MissingRollback(Rule):
         """Whether undoing an effect is this function's duty."""
         if effect.via and not function.undone_elsewhere(effect):
             return False
+        if function.is_own_field(effect):
+            return False  # it goes with the object that this function made and doesn't return
         if effect.kind is EffectKind.MEMORY and exit_.handed_over(effect):
             # The record that took it is itself still standing: then both are listed.
             return any(

@@ -29,6 +29,10 @@ from kvmlint.syntax.ast import (
 )
 
 
+MOST_CALLS = 4
+"""Calls in one basic block."""
+
+
 class Flattener(ABC):
     """Blocks, edges, and expressions flattened into the current block ``at``."""
 
@@ -59,8 +63,15 @@ class Flattener(ABC):
         return len(self.ops) - 1
 
     def emit(self, op: Op) -> None:
-        """Append an operation to the current block."""
-        self.ops[self.at].append(op)
+        """Append an operation to the current block. A block ends after a few calls: that is where
+        paths that differ no more are found to be one."""
+        ops = self.ops[self.at]
+        if isinstance(op, CallOp) and sum(isinstance(o, CallOp) for o in ops) >= MOST_CALLS:
+            following = self.block()
+            self.edge(self.at, following)
+            self.at = following
+            ops = self.ops[following]
+        ops.append(op)
 
     def edge(self, source: int, target: int, *tests: Test) -> None:
         """An edge on which all tests hold; a second edge between the same blocks gets an empty

@@ -205,6 +205,13 @@ class _Engine:
         value = self.evaluator.value(state, op.value)
         if op.step and not (isinstance(place, Var) and place.local):
             self._count(state, op, place, site)
+        elif not op.step:
+            # obj->refs = 1: whatever was dropped from the counter is put right.
+            state.effects = frozenset(
+                e
+                for e in state.effects
+                if e.building or e.family != "counter" or e.resource is not place
+            )
         if self.looping[site] and isinstance(op.value, Binary) and op.value.op in _ARITHMETIC:
             value = self._cursor(state, op.value, site)
         elif self.looping[site] and isinstance(value, Load):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.effects import Ledger
-from kvmlint.explore.state import State
+from kvmlint.explore.state import MARK_CONTAINED, MARK_PASSED, MARK_WARNED, State
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -29,6 +29,10 @@ def _is_function(place: Address, value: Load) -> bool:
         and isinstance(value.place, Var)
         and not value.place.local
     )
+
+
+_OF_FAILURES = frozenset((MARK_WARNED, MARK_CONTAINED, MARK_PASSED))
+"""Marks that say what became of a failure that is still known."""
 
 
 class Projector:
@@ -91,6 +95,8 @@ class Projector:
         if state.unread:
             state.lose(list(env.values()))
         state.env = env
+        if block != self.cfg.exit:
+            self._forget_events(state)
         statuses = {event.status for event in state.events}
         held = frozenset(env.values())
         older = [value for value in env.values() if value.older]
@@ -105,6 +111,24 @@ class Projector:
             )
             or (isinstance(subject, Compute) and self._held(subject, held))
         }
+
+    def _forget_events(self, state: State) -> None:
+        """Failures that nobody can hand on any more, and that nothing hangs on."""
+        held = list(state.env.values())
+        needed = {site for effect in state.effects for site, failed in effect.followed if failed}
+        state.events = frozenset(
+            event
+            for event in state.events
+            if event == state.last
+            or event.reclaims
+            or event.site in needed
+            or any(mentions(value, event.status) for value in held)
+        )
+        if state.marks:
+            sites = {event.site for event in state.events}
+            state.marks = frozenset(
+                m for m in state.marks if m.name not in _OF_FAILURES or m.site in sites
+            )
 
     @staticmethod
     def _held(subject: Compute, held: frozenset[Value]) -> bool:

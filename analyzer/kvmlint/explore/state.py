@@ -253,8 +253,7 @@ class State:
                 operands=tuple(pool.aged(v, site) for v in effect.operands),
                 old=effect.old or effect.site == site,
             )
-            folds = new.old and (new.kind is EffectKind.ACQUIRE or bool(new.via))
-            resource = None if folds else new.resource
+            resource = None if new.old else new.resource  # earlier turns are one
             slot = (new.kind, new.family, new.building, resource, new.site, new.old, new.handed)
             twin = aged.get(slot)
             if twin is not None:
