@@ -313,6 +313,8 @@ def base_object(value: Value) -> Value:
         match value:
             case Address(root=root):
                 value = root
+            case Compute(op="[]", operands=(place, _)):
+                value = place
             case Load(place=place):
                 if isinstance(place, Var):
                     return value
