@@ -114,16 +114,19 @@ class Projector:
 
     def _forget_events(self, state: State) -> None:
         """Failures that nobody can hand on any more, and that nothing hangs on."""
-        held = list(state.env.values())
-        needed = {site for effect in state.effects for site, failed in effect.followed if failed}
-        state.events = frozenset(
-            event
-            for event in state.events
-            if event == state.last
-            or event.reclaims
-            or event.site in needed
-            or any(mentions(value, event.status) for value in held)
-        )
+        if state.events:
+            held = list(state.env.values())
+            needed = {
+                site for effect in state.effects for site, failed in effect.followed if failed
+            }
+            state.events = frozenset(
+                event
+                for event in state.events
+                if event == state.last
+                or event.reclaims
+                or event.site in needed
+                or any(mentions(value, event.status) for value in held)
+            )
         if state.marks:
             sites = {event.site for event in state.events}
             state.marks = frozenset(
