@@ -115,6 +115,18 @@ def test_names_the_hypercall_when_the_message_does_not() -> None:
     assert "  in lend_page; __lend can fail with -ENOMEM" in text(other).splitlines()
 
 
+def test_what_went_too_early_does_not_stand() -> None:
+    early = replace(
+        SHARE, standing=("memory", "gone: node", "gone: count"), undo=("the call first",)
+    )
+    lines = text(early).splitlines()
+    at = lines.index("  still standing: memory")
+    assert lines[at + 1 : at + 3] == [
+        "  gone too early: node; count",
+        "  would undo it: the call first",
+    ]
+
+
 def test_many_errnos_are_cut_short() -> None:
     many = tuple(Errno(f"-E{n}", None) for n in range(11))
     said = " ".join(text(replace(SHARE, errnos=many)).split())

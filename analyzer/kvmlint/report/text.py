@@ -13,6 +13,7 @@ from kvmlint.report.safe import cut, pad, safe, width
 ERRNO_SITES = 8
 """EL2 lines listed per finding; the machine formats have all of them."""
 
+_GONE = "gone: "
 _NARROWEST = 24  # cells that a source line always gets, however long the words beside it are
 
 
@@ -53,8 +54,8 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
     folder = posixpath.dirname(d.span.path)
     yield from _wrap(_header(d, folder), style.width)
     yield from _steps(d.steps, folder, style)
-    if d.standing:
-        yield from _wrap(f"still standing: {'; '.join(map(safe, d.standing))}", style.width)
+    for label, texts in _standing(d.standing):
+        yield from _wrap(f"{label}: {'; '.join(map(safe, texts))}", style.width)
     if d.undo:
         yield from _wrap(f"would undo it: {_statements(d.undo)}", style.width)
     if d.consequence:
@@ -147,8 +148,22 @@ def _short(note: Note, folder: str) -> str:
     return f"{safe(path)}:{note.span.line}"
 
 
-def _statements(undo: Iterable[str]) -> str:
-    return " ".join(f"{safe(text).rstrip('; ')};" for text in undo)
+def _standing(standing: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """What was left behind, and what went too early, which rules begin with 'gone: '."""
+    left: list[str] = []
+    gone: list[str] = []
+    for text in standing:
+        (gone if text.startswith(_GONE) else left).append(text.removeprefix(_GONE))
+    if left:
+        yield "still standing", left
+    if gone:
+        yield "gone too early", gone
+
+
+def _statements(undo: tuple[str, ...]) -> str:
+    """C statements with their semicolons; words at the end have none."""
+    text = " ".join(f"{safe(text).rstrip('; ')};" for text in undo)
+    return text if undo[-1].endswith((";", ")")) else text[:-1]
 
 
 def _wrap(text: str, cells: int) -> Iterator[str]:
