@@ -166,7 +166,7 @@ STATEMENTS = {
         "(loopmacro xa_for_each [(unary & (field kvm xa arrow)) i e] [i e] (exprstmt (call f [e])))"
     ],
     "for_each_unknown(x, y)\n\tif (x) f();": [
-        "(loopmacro for_each_unknown [x y] [x] (if x (exprstmt (call f [])) -))"
+        "(loopmacro for_each_unknown [x y] [x y] (if x (exprstmt (call f [])) -))"
     ],
     "for_each_nothing() { f(); }": [
         "(loopmacro for_each_nothing [] [] (block [(exprstmt (call f []))]))"

@@ -293,7 +293,9 @@ class Builder(Flattener):
             self.edge(self.at, inside)
         self.at = inside
         if macro is not None:
-            for cursor in macro.cursors:
+            given = {parameter.name for parameter in self.function.parameters}
+            own = [cursor for cursor in macro.cursors if cursor not in given]
+            for cursor in own or macro.cursors:
                 place = Name(macro.start, macro.start + len(macro.name), cursor)
                 self.emit(HavocOp(place.start, place.end, place, args))
         self._body(body, after, latch)

@@ -222,7 +222,8 @@ class _Statements(Declarations):
         body = self.stmt(child, node)
         if role is Role.LOOP:
             cursors = []
-            for index in self.dialect.loops.get(name, (0,)):
+            # IMPRECISE: an unknown macro may assign any variable that it is given.
+            for index in self.dialect.loops.get(name, range(len(args))):
                 if index < len(args):
                     arg = args[index]
                     if isinstance(arg, ast.Name):
