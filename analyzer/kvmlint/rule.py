@@ -15,6 +15,7 @@ from typing import ClassVar, TypeAlias
 
 from kvmlint.diagnostic import Note, Precision, RuleInfo, Severity
 from kvmlint.explore.engine import Exploration
+from kvmlint.explore.narrow import is_unsigned
 from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle, ReturnKind
 from kvmlint.explore.state import (
     MARK_CONTAINED,
@@ -113,6 +114,11 @@ class FunctionPaths(Questions):
         """Whether an operation calls a function of this program, not an entry point."""
         name = self.found.ledger.callee(site)
         return bool(name) and self.oracle.entry(name) is None
+
+    def nothing_says_failure(self, exit_: PathExit) -> bool:
+        """Whether a path returns 0 from a function that returns something unsigned."""
+        value = exit_.exit.value
+        return is_unsigned(self.returns) and value is not None and number_of(value) == 0
 
     def hypercalls(self, effect: Effect) -> tuple[str, ...]:
         """The hypercalls behind the operation that acquired something; never empty."""

@@ -70,6 +70,8 @@ class SwallowedFailure(Rule):
             marks = {mark.name for mark in exit_.state.marks if mark.site == last.site}
             if marks & _ANSWERED:
                 continue
+            if exit_.kind is ExitKind.SUCCESS and function.nothing_says_failure(exit_):
+                continue  # an address or a size: 0 is how it says that there is none
             if exit_.kind is ExitKind.SUCCESS and not self._mapped(exit_, last):
                 # What is lost or freed after a reclaim that failed, other rules report.
                 if not (last.reclaims and MARK_WARNED in marks):
