@@ -29,6 +29,7 @@ from kvmlint.explore.state import (
     Event,
     Mark,
 )
+from kvmlint.explore.values import number_of
 from kvmlint.module import Caller
 from kvmlint.narrate import Narrator
 from kvmlint.pathexit import PathExit
