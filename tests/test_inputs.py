@@ -384,6 +384,15 @@ ANALYSED = {
     "lines": b"\n" * 1_000_000 + BUG,
     "functions": b"int q(void)\n{\n\treturn 0;\n}\n" * 20_000 + BUG,
     "declarations": long("int v# = a[#];", 5_000),
+    "mutual-recursion": b"".join(
+        b"int q%d(u64 pfn)\n{\n\tif (" % number
+        + b" || ".join(b"q%d(pfn)" % other for other in range(12))
+        + b")\n\t\treturn 1;\n\treturn "
+        + CALL
+        + b";\n}\n"
+        for number in range(12)
+    )
+    + BUG,
     "chain": b"".join(
         b"int q%d(void)\n{\n\treturn q%d();\n}\n" % (number, number + 1) for number in range(3_000)
     )

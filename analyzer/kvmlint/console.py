@@ -48,7 +48,7 @@ class Commands(click.Group):
 
 def run(app: click.Group) -> NoReturn:
     """Runs ``app`` and exits. click itself gives some failures status 1, which is 'findings'."""
-    # A run makes millions of small values and hardly a cycle: looking for cycles took a fifth of it.
+    # Millions of small values, hardly a cycle: looking for cycles took a fifth of a run.
     gc.set_threshold(1_000_000)
     code: object
     try:

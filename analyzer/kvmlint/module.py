@@ -11,6 +11,7 @@ from kvmlint.cfg.build import MOST_BLOCKS, TooLarge, build
 from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
 from kvmlint.explore.oracle import HypercallContract, Summary
+from kvmlint.explore.recursion import Recursion
 from kvmlint.explore.summarise import summarise
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, World
@@ -48,8 +49,7 @@ class Surroundings(Protocol):
     knowledge: Knowledge
     budget: Budget
     visits: int
-    active: list[tuple[str, World, str]]
-    provisional: set[tuple[str, World, str]]
+    recursion: Recursion
 
     @property
     def index(self) -> HostIndex:
@@ -151,19 +151,18 @@ class Module:
             self._summaries[function] = None
             return None
         site = (self.unit.file.path, self.world, function)
-        active, provisional = self.program.active, self.program.provisional
-        if site in active:
-            provisional.update(active[active.index(site) + 1 :])
+        recursion = self.program.recursion
+        if recursion.cut(site):
             return None
-        active.append(site)
-        try:
+        known = recursion.recall(site)
+        if known is not None:
+            return known.summary
+        with recursion.exploring(site) as frame:
             made = self._summarise(function)
-        finally:
-            active.pop()
-        if site in provisional:
-            # Made while a function that it calls was unfinished: good for that one caller only,
-            # so that the answer doesn't depend on who asked first.
-            provisional.discard(site)
+        if frame.cuts:
+            # Made while a function that it calls was unfinished: not good for everybody, so that
+            # the answer doesn't depend on who asked first.
+            recursion.keep(frame, made)
             return made
         self._summaries[function] = made
         return made
@@ -285,14 +284,11 @@ class Module:
         if function not in self.heads:
             raise GivenUpError("it can't be told from the text around it")
         site = (self.unit.file.path, self.world, function)
-        if site in self.program.active:
+        if self.program.recursion.is_active(site):
             return [self._explore(head) for head in self.heads[function]]
         # On the stack, as when a caller asks: a recursion then ends at the same place.
-        self.program.active.append(site)
-        try:
+        with self.program.recursion.exploring(site):
             return [self._explore(head) for head in self.heads[function]]
-        finally:
-            self.program.active.pop()
 
     def _explore(self, head: FunctionHead) -> Exploration:
         found = self._found.get(head)
@@ -309,8 +305,7 @@ class Module:
                 found = error
             except RecursionError:
                 found = GivenUpError("it is nested too deeply")
-            site = (self.unit.file.path, self.world, head.name)
-            if site not in self.program.provisional or isinstance(found, GivenUpError):
+            if self.program.recursion.whole() or isinstance(found, GivenUpError):
                 self._found[head] = found
         if isinstance(found, GivenUpError):
             raise found

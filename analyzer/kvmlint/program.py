@@ -9,6 +9,7 @@ from kvmlint.contract.contract import contract_of
 from kvmlint.contract.doubt import doubt
 from kvmlint.explore.engine import Budget, Exploration
 from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary, carries
+from kvmlint.explore.recursion import Recursion
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
@@ -29,8 +30,7 @@ class Program:
     contracts: dict[str, HypercallContract] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     visits: int = 0
-    active: list[tuple[str, World, str]] = field(default_factory=list)
-    provisional: set[tuple[str, World, str]] = field(default_factory=set)
+    recursion: Recursion = field(default_factory=Recursion)
     _index: HostIndex | None = None
     _reached: frozenset[tuple[str, str]] | None = None
     _reaching: dict[tuple[str, str], bool] = field(default_factory=dict)

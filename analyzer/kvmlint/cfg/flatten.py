@@ -28,7 +28,6 @@ from kvmlint.syntax.ast import (
     Update,
 )
 
-
 MOST_CALLS = 4
 """Calls in one basic block."""
 
