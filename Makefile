@@ -108,6 +108,26 @@ test-kernel: ## the tests that read a real kernel tree (after make kernel)
 	else echo "make: no Linux 6.1 in $(TREE_6_1): its tests are skipped"; fi; \
 	$(BIN)/pytest -q -m kernel
 
+# --- fuzz and measure -----------------------------------------------------------------------------
+
+# With a kernel's functions among what is mutated, where there is a kernel.
+FUZZ = KVMLINT_KERNEL_6_12="$$(test ! -d "$(TREE_6_12)/arch/arm64/kvm" || echo "$(TREE_6_12)")" \
+    $(BIN)/pytest -q -m fuzz tests/fuzz
+
+.PHONY: fuzz
+fuzz: $(VENV)/.ready ## mutated C, other cases each time; CASES=n (100000) of them
+	@CASES=$(or $(CASES),100000) $(FUZZ)
+
+.PHONY: fuzz-ci
+fuzz-ci: $(VENV)/.ready ## the 20,000 cases of CI, the same each time
+	@$(FUZZ)
+
+.PHONY: bench
+bench: $(VENV)/.ready ## measure kvmlint beside spatch (if installed); writes docs/performance.md
+	@if [ ! -d "$(TREE_6_12)/arch/arm64/kvm" ]; then \
+	    echo "make: no Linux 6.12 in $(TREE_6_12); run 'make kernel' first, or give KERNEL=dir" >&2; exit 1; fi
+	@$(BIN)/python tests/bench/bench.py "$(TREE_6_12)" --output docs/performance.md
+
 # --- clean ----------------------------------------------------------------------------------------
 
 .PHONY: clean

@@ -12,7 +12,8 @@ from kvmlint.explore.state import Effect, EffectKind, Mark
 from kvmlint.explore.values import number_of
 from kvmlint.knowledge import builtin
 from kvmlint.knowledge.model import World
-from kvmlint.program import GivenUpError, Module, Program
+from kvmlint.module import GivenUpError, Module
+from kvmlint.program import Program
 from kvmlint.source import SourceError, SourceFile
 from kvmlint.tree.tree import Tree
 

@@ -200,8 +200,8 @@ def test_little_is_reported_outside_the_key(result_6_12: Result) -> None:
 
 
 GIVEN_UP = {"kvm_create_vm"}
-"""Functions whose paths are too many: nine things are set up there one after the other, in loops, and
-each may stand or not at each of its labels."""
+"""Functions whose paths are too many: nine things are set up there one after the other, in loops,
+and each may stand or not at each of its labels."""
 
 
 def test_no_function_is_given_up_in_6_12(result_6_12: Result) -> None:
