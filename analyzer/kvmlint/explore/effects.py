@@ -172,6 +172,7 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
     to undo, it stands itself as destroyed state. True when something was undone."""
     in_loop = ledger.in_loop(site) or effect.many
     hits = [e for e in state.effects if matches(ledger, e, effect, in_loop)]
+    hits.sort(key=Effect.order)
     exact = [e for e in hits if e.resource is effect.resource and not e.old]
     if exact and not in_loop and effect.kind is not EffectKind.ACQUIRE:
         hits = exact[:1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.effects import Ledger
-from kvmlint.explore.state import MARK_CONTAINED, MARK_PASSED, MARK_WARNED, State
+from kvmlint.explore.state import MARK_CONTAINED, MARK_PASSED, MARK_WARNED, Effect, State
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -61,7 +61,7 @@ class Projector:
         if not self.eventful[block] and not state.events:
             # Destroyed state can't come before a failure any more, nor after one.
             gone = frozenset(e for e in state.effects if not e.building)
-            for effect in gone:
+            for effect in sorted(gone, key=Effect.order):
                 self.ledger.destroyed.setdefault(
                     (effect.family, effect.resource, effect.operands), effect
                 )

@@ -50,9 +50,25 @@ class Effect(NamedTuple):
     via: str
     weak: bool
 
-    def order(self) -> tuple[int, bool, str, str, bool]:
-        """Structural order."""
-        return (self.site, self.old, self.family, self.resource.key, self.building)
+    def order(self) -> tuple[object, ...]:
+        """Structural order, total: no two effects share it, so that no answer hangs on the order in
+        which a set is walked."""
+        return (
+            self.site,
+            self.old,
+            self.family,
+            self.resource.key,
+            self.building,
+            self.kind.value,
+            self.container.key if self.container is not None else "",
+            self.record.key if self.record is not None else "",
+            tuple(operand.key for operand in self.operands),
+            self.many,
+            sorted(self.followed),
+            self.handed,
+            self.via,
+            self.weak,
+        )
 
 
 class Event(NamedTuple):
@@ -69,9 +85,11 @@ class Event(NamedTuple):
     status: Value
     via: str
 
-    def order(self) -> tuple[int, bool, bool]:
-        """Structural order."""
-        return (self.site, self.old, self.failed)
+    def order(self) -> tuple[object, ...]:
+        """Structural order, total."""
+        keys = tuple(arg.key for arg in self.args)
+        made = (self.hypercalls, self.reclaims, self.acquires, self.via)
+        return (self.site, self.old, self.failed, self.status.key, keys, made)
 
 
 def is_swallowed(event: Event) -> bool:
