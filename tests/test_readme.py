@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
-
-import pytest
-
-from kvmlint.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,33 +19,36 @@ def block(language: str, word: str) -> str:
     return found
 
 
-def said(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[object, str]:
-    """Exit status and standard output of kvmlint."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["kvmlint", *args])
-        with pytest.raises(SystemExit) as end:
-            main()
-    return end.value.code or 0, capsys.readouterr().out
+def said(file: Path) -> tuple[int, str]:
+    """Exit status and standard output of kvmlint on a file."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kvmlint", str(file)],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'analyzer'}{os.pathsep}{ROOT / 'rules'}"},
+        check=False,
+    )
+    assert not done.stderr
+    return done.returncode, done.stdout.decode()
 
 
-def test_knowledge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_knowledge(tmp_path: Path) -> None:
     file = tmp_path / "lend.c"
     file.write_text(block("c", "ticket_new"), encoding="utf-8")
-    assert said(capsys, str(file)) == (0, "")
+    assert said(file) == (0, "")
     (tmp_path / ".kvmlint.toml").write_text(block("toml", "ticket_new"), encoding="utf-8")
-    status, out = said(capsys, str(file))
+    status, out = said(file)
     assert status == 1
     assert "[missing-rollback]" in out
     assert "  would undo it: ticket_put(t);" in out.splitlines()
 
 
-def test_suppression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_suppression(tmp_path: Path) -> None:
     file = tmp_path / "limit.c"
     text = block("c", "kvmlint: allow")
     file.write_text(text, encoding="utf-8")
-    assert said(capsys, str(file)) == (0, "")
+    assert said(file) == (0, "")
     file.write_text(text.replace("kvmlint: allow", "once more:"), encoding="utf-8")
-    status, out = said(capsys, str(file))
+    status, out = said(file)
     assert (status, out.count("[ignored-return]")) == (1, 1)
 
 
