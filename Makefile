@@ -110,13 +110,15 @@ test-kernel: ## the tests that read a real kernel tree (after make kernel)
 
 # --- fuzz and measure -----------------------------------------------------------------------------
 
-# With a kernel's functions among what is mutated, where there is a kernel.
-FUZZ = KVMLINT_KERNEL_6_12="$$(test ! -d "$(TREE_6_12)/arch/arm64/kvm" || echo "$(TREE_6_12)")" \
-    $(BIN)/pytest -q -m fuzz tests/fuzz
+# With a kernel's functions among what is mutated, where there is a kernel. Two processes.
+FUZZ = export KVMLINT_KERNEL_6_12="$$(test ! -d "$(TREE_6_12)/arch/arm64/kvm" || echo "$(TREE_6_12)")"; \
+    $(BIN)/pytest -q -m fuzz tests/fuzz/test_fuzz_syntax.py & syntax=$$!; \
+    $(BIN)/pytest -q -m fuzz tests/fuzz/test_fuzz_runs.py; runs=$$?; \
+    wait $$syntax && exit $$runs
 
 .PHONY: fuzz
 fuzz: $(VENV)/.ready ## mutated C, other cases each time; CASES=n (100000) of them
-	@CASES=$(or $(CASES),100000) $(FUZZ)
+	@export CASES=$(or $(CASES),100000); $(FUZZ)
 
 .PHONY: fuzz-ci
 fuzz-ci: $(VENV)/.ready ## the 20,000 cases of CI, the same each time

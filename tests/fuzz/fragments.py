@@ -84,7 +84,7 @@ def _around(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-statements = st.recursive(_simple, _around, max_leaves=8)
+statements = st.recursive(_simple, _around, max_leaves=6)
 _returns = st.sampled_from(("int", "static int", "void", "bool", "static void *", "u64", "long"))
 
 
@@ -101,6 +101,6 @@ def _unit(parts: list[tuple[str, list[str]]]) -> bytes:
 
 
 units = st.lists(
-    st.tuples(_returns, st.lists(statements, min_size=1, max_size=6)), min_size=1, max_size=3
+    st.tuples(_returns, st.lists(statements, min_size=1, max_size=4)), min_size=1, max_size=3
 ).map(_unit)
 """Files of one to three functions that may call each other, and themselves."""

@@ -1,4 +1,4 @@
-"""Property tests: whatever the text, no crash, no hang, the same answer twice and with -j2.
+"""Property tests of whole runs: no crash, no hang, the same answer twice and with -j2.
 
 ``make fuzz-ci`` runs 20,000 cases, the same ones every time; ``make fuzz CASES=n`` others, more.
 """
@@ -6,69 +6,29 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.fuzz import corpus
+from tests.fuzz.cases import share
 from tests.fuzz.figures import Figures
 from tests.fuzz.fragments import units
 from tests.fuzz.mutate import mutated
 
 from kvmlint import __version__
-from kvmlint.cfg.build import TooLarge, build
 from kvmlint.diagnostic import Precision, Severity
 from kvmlint.report import FORMATS, Report, Style, render
 from kvmlint.runner import Options, Result, check
-from kvmlint.source import SourceFile
-from kvmlint.syntax.unit import Dialect, TooDeep, parse
 from kvmlint_rules import RULES
 
 pytestmark = pytest.mark.fuzz
 
-CASES = int(os.environ.get("CASES", "20000"))
-SAME = "CASES" not in os.environ
-"""In CI the cases are the same every time: a red run is due to the change that it tests."""
 INFOS = tuple(rule.info() for rule in RULES)
-DIALECT = Dialect.default()
-WORLDS = (frozenset[str](), frozenset(("__KVM_NVHE_HYPERVISOR__",)))
 BATCH = 8
 """Files of one run with -j2; fewer are analysed in one process."""
-
-
-def share(percent: float) -> settings:
-    """Settings for a part of the cases."""
-    return settings(
-        max_examples=max(1, int(CASES * percent / 100)),
-        deadline=None,
-        derandomize=SAME,
-        database=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-def understood(data: bytes) -> list[object]:
-    """All that the syntax and the graphs hold of a file."""
-    found: list[object] = []
-    for world in WORLDS:
-        unit = parse(SourceFile("a.c", data), DIALECT, world)
-        for head in unit.heads:
-            assert 0 <= head.start <= head.name_start < head.end <= len(data)
-            found += [head, unit.called(head)]
-            try:
-                graph = build(unit.lower(head))
-            except (TooDeep, TooLarge):
-                continue
-            assert len(graph.ops) == len(graph.edges)
-            found += [graph.ops, graph.edges, graph.live_in]
-        for problem in unit.problems:
-            assert 0 <= problem.start <= problem.end <= len(data) + 1
-        found.append(unit.problems)
-    return found
 
 
 def analysed(paths: list[str], jobs: int = 1, tree: Path | None = None) -> Result:
@@ -113,40 +73,6 @@ def sane(result: Result, data: dict[str, bytes]) -> None:
     assert not [one for one in result.notifications if one.failed and b"\0" not in data[one.path]]
 
 
-# --- syntax and graphs ----------------------------------------------------------------------------
-
-
-@share(38)
-@given(data=mutated(corpus.everything()))
-def test_syntax(figures: Figures, data: bytes) -> None:
-    with figures.case("syntax"):
-        understood(data)
-
-
-@share(5)
-@given(data=mutated(corpus.everything()))
-def test_syntax_twice(figures: Figures, data: bytes) -> None:
-    with figures.case("twice"):
-        assert repr(understood(data)) == repr(understood(data))
-
-
-@share(10)
-@given(data=st.one_of(st.binary(max_size=400), st.text(max_size=300).map(str.encode)))
-def test_noise(figures: Figures, data: bytes) -> None:
-    with figures.case("noise"):
-        understood(data)
-
-
-@share(10)
-@given(data=units)
-def test_written(figures: Figures, data: bytes) -> None:
-    with figures.case("written"):
-        understood(data)
-
-
-# --- whole runs -----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder outside any tree, the current one."""
@@ -161,21 +87,21 @@ def one(folder: Path, data: bytes) -> Result:
     return result
 
 
-@share(22)
+@share(16)
 @given(data=mutated(corpus.issuing()))
 def test_analysis(figures: Figures, folder: Path, data: bytes) -> None:
     with figures.case("analysis"):
         one(folder, data)
 
 
-@share(6)
+@share(2)
 @given(data=units)
 def test_analysis_of_written(figures: Figures, folder: Path, data: bytes) -> None:
     with figures.case("dense"):
         one(folder, data)
 
 
-@share(3)
+@share(2)
 @given(data=st.one_of(units, mutated(corpus.issuing())))
 def test_reports_twice(figures: Figures, folder: Path, data: bytes) -> None:
     with figures.case("reports"):
@@ -198,7 +124,7 @@ TREE_FILES = sorted(
 TREE_TEXTS = {name: (corpus.ROOT / "fixtures" / "demo" / name).read_bytes() for name in TREE_FILES}
 
 
-@share(4)
+@share(2)
 @given(
     case=st.sampled_from(TREE_FILES).flatmap(
         lambda name: st.tuples(st.just(name), mutated((TREE_TEXTS[name],)))
@@ -214,7 +140,7 @@ def test_tree(figures: Figures, demo: Path, case: tuple[str, bytes]) -> None:
             (demo / name).write_bytes(TREE_TEXTS[name])
 
 
-@share(2 / BATCH)
+@share(1 / BATCH)
 @given(batch=st.lists(mutated(corpus.issuing()), min_size=BATCH, max_size=BATCH))
 def test_jobs(figures: Figures, folder: Path, batch: list[bytes]) -> None:
     with figures.case("jobs", BATCH):
