@@ -94,7 +94,7 @@ def test_analysis(figures: Figures, folder: Path, data: bytes) -> None:
         one(folder, data)
 
 
-@share(2)
+@share(1)
 @given(data=units)
 def test_analysis_of_written(figures: Figures, folder: Path, data: bytes) -> None:
     with figures.case("dense"):

@@ -41,7 +41,7 @@ def understood(data: bytes) -> list[object]:
     return found
 
 
-@share(60)
+@share(61)
 @given(data=mutated(corpus.everything()))
 def test_syntax(figures: Figures, data: bytes) -> None:
     with figures.case("syntax"):
