@@ -17,6 +17,7 @@ from typing import Protocol
 import pytest
 
 from kvmlint import __version__, cli
+from kvmlint.commands import catalogue
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, RuleInfo, Severity
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import Role
@@ -130,7 +131,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
     vars(runner).update(Options=Options, check=engine.check)
     monkeypatch.setitem(sys.modules, "kvmlint.runner", runner)
     monkeypatch.setattr("kvmlint.runner", runner, raising=False)
-    monkeypatch.setattr(cli, "_catalogue", lambda: (Rollback, Ignored))
+    monkeypatch.setattr(catalogue, "rules", lambda: (Rollback, Ignored))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
     return engine
@@ -419,7 +420,7 @@ def test_interrupted(run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     def interrupt() -> tuple[object, ...]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_catalogue", interrupt)
+    monkeypatch.setattr(catalogue, "rules", interrupt)
     assert run("a.c")[0] == 130
 
 

@@ -15,6 +15,7 @@ from kvmlint.explore.oracle import ErrnoSource, HypercallContract
 from kvmlint.explore.sites import HypercallSite, hypercall_sites
 from kvmlint.handling import strongest, use_of
 from kvmlint.inputs import inputs_of
+from kvmlint.inspection import findings_in, gave_up, problems_of, view_of
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.error import suggest
 from kvmlint.knowledge.model import World
@@ -22,14 +23,7 @@ from kvmlint.module import GivenUpError, Module
 from kvmlint.program import Program
 from kvmlint.report.ledger import Audit, Contract, ErrnoLine, Row, Use
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
-from kvmlint.runner import (
-    Options,
-    findings_in,
-    gave_up,
-    open_program,
-    problems_of,
-    view_of,
-)
+from kvmlint.runner import Options, open_program
 from kvmlint.source import SourceError, SourceFile
 from kvmlint.tree.tree import conflict_line
 

@@ -87,7 +87,7 @@ def why_assumed(tree: Tree, contract: HypercallContract, doubts: dict[str, str])
 
 def _names(tree: Tree, path: str, word: str) -> bool:
     try:
-        data = tree.sources.read(path)
+        data = tree.data(path)
     except SourceError:
         return False
     return re.search(rb"\b" + re.escape(word.encode()) + rb"\b", data) is not None

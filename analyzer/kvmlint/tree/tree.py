@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, Value, World
-from kvmlint.source import FolderSources, SourceError, SourceFile, Sources, is_folder
+from kvmlint.source import SourceError, SourceFile, Sources, is_folder
 from kvmlint.syntax.ast import Define
 from kvmlint.syntax.unit import Dialect, Unit, parse
 
@@ -39,6 +39,7 @@ class Tree:
     knowledge: Knowledge
     whole: bool
     dialect: Dialect = field(default_factory=Dialect.default)
+    _data: dict[str, bytes] = field(default_factory=dict)
     _units: dict[tuple[str, World], Unit] = field(default_factory=dict)
     _el2: dict[str, str] | None = None
     _handlers: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -51,12 +52,19 @@ class Tree:
             return World.EL2
         return World.HOST
 
+    def data(self, path: str) -> bytes:
+        """The bytes of a file, read once. Raises SourceError."""
+        found = self._data.get(path)
+        if found is None:
+            found = self._data[path] = self.sources.read(path)
+        return found
+
     def unit(self, path: str, world: World) -> Unit:
         """A file, parsed. Raises SourceError."""
         key = (path, world)
         found = self._units.get(key)
         if found is None:
-            file = SourceFile(path, self.sources.read(path))
+            file = SourceFile(path, self.data(path))
             found = self._units[key] = self.parse(file, world)
         return found
 
@@ -82,7 +90,7 @@ class Tree:
                 if not (name.startswith("kvm") or "/kvm/" in path) or "/hyp/" in path:
                     continue
                 try:
-                    data = self.sources.read(path)
+                    data = self.data(path)
                 except SourceError:
                     continue
                 if any(entry.encode() in data for entry in known):
@@ -140,7 +148,7 @@ class Tree:
                 continue
             seen.add(path)
             try:
-                data = self.sources.read(path)
+                data = self.data(path)
             except SourceError:
                 continue
             conflict = conflict_line(data)
@@ -200,8 +208,3 @@ def _forwards(define: Define, known: dict[str, EntryPoint]) -> EntryPoint | None
                 define.name, value, index, "", argument[1] or entry.prefix, excludes=entry.excludes
             )
     return None
-
-
-def folder_tree(root: Path, knowledge: Knowledge, whole: bool) -> Tree:
-    """A tree of files on disk; ``whole`` False for a lone file outside any kernel tree."""
-    return Tree(FolderSources(root), knowledge, whole)

@@ -1,0 +1,99 @@
+"""``kvmlint check``, the default command: findings in files and folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import perf_counter
+
+import click
+
+from kvmlint import __version__
+from kvmlint.commands import catalogue
+from kvmlint.commands.options import (
+    COLOR,
+    JOBS,
+    LEVELS,
+    OUTPUT,
+    SELECT,
+    TREE,
+    chosen,
+    config_for,
+    knowledge_for,
+    mended_by_the_user,
+    options_of,
+)
+from kvmlint.console import CLEAN, FAILED, FINDINGS, read_stdin, style_for, write
+from kvmlint.diagnostic import Diagnostic
+from kvmlint.report import FORMATS, Report, render
+from kvmlint.report.safe import safe
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@options_of(
+    TREE,
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(list(FORMATS)),
+        default="text",
+        show_default=True,
+        help="How to print findings.",
+    ),
+    OUTPUT,
+    *SELECT,
+    *LEVELS,
+    JOBS,
+    click.option("--statistics", is_flag=True, help="Print counts and times on standard error."),
+    COLOR,
+    click.option("--stdin-filename", metavar="PATH", help="What - should be called."),
+    click.option("--show-notifications", is_flag=True, help="Print also what was not analysed."),
+    click.option(
+        "--show-suppressed", is_flag=True, help="Print also what comments suppress, marked."
+    ),
+)
+def check(
+    paths: tuple[str, ...],
+    tree: str | None,
+    form: str,
+    output: str | None,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    min_level: str | None,
+    min_precision: str | None,
+    jobs: int,
+    statistics: bool,
+    color: str,
+    stdin_filename: str | None,
+    show_notifications: bool,
+    show_suppressed: bool,
+) -> None:
+    """Report findings in PATHs (the default command)."""
+    from kvmlint import runner
+
+    output = None if output == "-" else output
+    stdin = read_stdin(paths, stdin_filename)
+    infos = catalogue.infos()
+    named = [path for path in paths if path != "-"]
+    with mended_by_the_user():
+        config = config_for(tree or (named[0] if named else "."))
+        options = chosen(config, tree, select, ignore, min_level, min_precision, jobs)
+        began = perf_counter()
+        result = runner.check(named, options, catalogue.rules(), stdin, knowledge_for(config))
+        seconds = perf_counter() - began
+    shown = result.diagnostics
+    if show_suppressed:
+        shown = tuple(sorted((*shown, *result.suppressed), key=Diagnostic.sort_key))
+    report = Report(shown, result.notifications, infos, result.root, __version__, result.files)
+    style = style_for(color, output, show_notifications)
+    failed = [notification for notification in result.notifications if notification.failed]
+    code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
+    write(render(form, report, style), output, code)
+    for notification in failed:
+        click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
+    if statistics:
+        counts = Counter(d.rule for d in result.diagnostics)
+        each = [(f"findings of {info.id}", str(counts[info.id])) for info in infos]
+        for name, value in (*result.statistics, *each, ("seconds", f"{seconds:.2f}")):
+            click.echo(f"{name}: {value}", err=True)
+    click.get_current_context().exit(code)
