@@ -15,7 +15,7 @@ ENGINE = ROOT / "analyzer" / "kvmlint"
 RULES = ROOT / "rules" / "kvmlint_rules"
 
 ROOMS = (
-    ("source", "diagnostic"),
+    ("source", "diagnostic", "trace"),
     ("knowledge",),
     ("syntax",),
     ("cfg",),

@@ -17,6 +17,7 @@ from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError, SourceFile
 from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
+from kvmlint.trace import Trace
 from kvmlint.tree.calls import FileCalls
 from kvmlint.tree.index import HostIndex
 from kvmlint.tree.tree import Tree, macro_entries
@@ -50,6 +51,11 @@ class Surroundings(Protocol):
     budget: Budget
     visits: int
     recursion: Recursion
+
+    @property
+    def trace(self) -> Trace:
+        """What its answers are made from."""
+        ...
 
     @property
     def index(self) -> HostIndex:
@@ -145,8 +151,15 @@ class Module:
     def own_summary(self, function: str) -> Summary | None:
         """Summary of a function of this file, or None when it says nothing worth the cost, can't be
         explored, or is being explored (recursion: IMPRECISE, an unknown call)."""
+        work = ("function", self.unit.file.path, self.world.value, function)
+        self.program.trace.uses(*work)
         if function in self._summaries:
             return self._summaries[function]
+        with self.program.trace.making(*work):
+            self.program.trace.asks("file", self.unit.file.path)
+            return self._own_summary(function)
+
+    def _own_summary(self, function: str) -> Summary | None:
         if function not in self.heads or not self._matters(function):
             self._summaries[function] = None
             return None
@@ -284,11 +297,16 @@ class Module:
         if function not in self.heads:
             raise GivenUpError("it can't be told from the text around it")
         site = (self.unit.file.path, self.world, function)
-        if self.program.recursion.is_active(site):
-            return [self._explore(head) for head in self.heads[function]]
-        # On the stack, as when a caller asks: a recursion then ends at the same place.
-        with self.program.recursion.exploring(site):
-            return [self._explore(head) for head in self.heads[function]]
+        trace = self.program.trace
+        work = ("function", site[0], self.world.value, function)
+        trace.uses(*work)
+        with trace.making(*work):
+            trace.asks("file", site[0])
+            if self.program.recursion.is_active(site):
+                return [self._explore(head) for head in self.heads[function]]
+            # On the stack, as when a caller asks: a recursion then ends at the same place.
+            with self.program.recursion.exploring(site):
+                return [self._explore(head) for head in self.heads[function]]
 
     def _explore(self, head: FunctionHead) -> Exploration:
         found = self._found.get(head)

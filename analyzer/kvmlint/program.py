@@ -15,6 +15,7 @@ from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
 from kvmlint.source import SourceError
 from kvmlint.syntax.unit import Unit
+from kvmlint.trace import Trace
 from kvmlint.tree.index import HostIndex, host_index
 from kvmlint.tree.tree import Tree
 
@@ -35,6 +36,11 @@ class Program:
     _reached: frozenset[tuple[str, str]] | None = None
     _reaching: dict[tuple[str, str], bool] = field(default_factory=dict)
     _modules: dict[tuple[str, World], Module] = field(default_factory=dict)
+
+    @property
+    def trace(self) -> Trace:
+        """What its answers are made from."""
+        return self.tree.trace
 
     def module(self, unit: Unit, world: World) -> Module:
         """The analysis of one file in one world."""
@@ -71,25 +77,29 @@ class Program:
             return True
         if not self.may_reach(path, function):
             return False
+        self.trace.uses("reaches", path, function)
         known = self._reaching.get(site)
         if known is None:
             self._reaching[site] = False  # while it is being found out: recursion adds nothing
-            known = self._reaching[site] = any(
-                self._carries(path, name) for name in sorted(self.index.calls[site])
-            )
+            with self.trace.making("reaches", path, function):
+                self.trace.asks("file", path)
+                known = self._reaching[site] = any(
+                    self._carries(path, name) for name in sorted(self.index.calls[site])
+                )
         return known
 
     def may_reach(self, path: str, function: str) -> bool:
         """Whether, by the calls in the tree's text, a hypercall that can fail may be reached."""
+        self.trace.asks("may reach", path, function)
         if self._reached is None:
-            self._reached = self.index.reached(self._may_fail)
+            # Answers are asked for again, not this work: it reads every handler.
+            with self.trace.making("reached"):
+                self._reached = self.index.reached(self._may_fail)
         return (path, function) in self._reached
 
     def _may_fail(self, name: str) -> bool:
         """Whether a hypercall may hand anything to the host, by its handler's text: a handler that
         only reads its arguments can't. Cheaper than its contract, and never wrongly False."""
-        if name in self.contracts:
-            return self.contracts[name].fallible
         worlds = self.knowledge.tables.worlds
         path = self.tree.handler_file(name)
         if path is None:
@@ -128,10 +138,12 @@ class Program:
 
     def hypercall(self, name: str) -> HypercallContract:
         """The contract of a hypercall, from its handler at EL2."""
+        self.trace.uses("contract", name)
         found = self.contracts.get(name)
         if found is None:
-            found = self._contract(name)
-            why = doubt(self.tree, name) if found.has_handler else ""
+            with self.trace.making("contract", name):
+                found = self._contract(name)
+                why = doubt(self.tree, name) if found.has_handler else ""
             if why:
                 self.doubts[name] = why
                 found = HypercallContract(name, has_handler=True)

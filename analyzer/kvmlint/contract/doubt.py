@@ -18,7 +18,7 @@ def doubt(tree: Tree, hypercall: str) -> str:
     IMPRECISE: what stands in a callee whose value nobody uses counts too.
     """
     handler = tree.knowledge.tables.worlds.handler_prefix + hypercall
-    files = tree.handlers.get(handler, ())
+    files = tree.files_handling(handler)
     if len(files) > 1:
         return f"it has two handlers, in {files[0]} and in {files[1]}"
     for path in files:
@@ -77,7 +77,7 @@ def why_assumed(tree: Tree, contract: HypercallContract, doubts: dict[str, str])
     if not tree.has_el2:
         return "no EL2 code was found"
     handler = tree.knowledge.tables.worlds.handler_prefix + contract.name
-    if handler not in tree.handlers:
+    if not tree.files_handling(handler):
         for path in tree.knowledge.tables.worlds.handlers:
             if _names(tree, path, contract.name):
                 return f"{path} names it, but has no function {handler}()"

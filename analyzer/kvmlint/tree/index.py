@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError
+from kvmlint.trace import Trace
 from kvmlint.tree.tree import Tree
 
 Site: TypeAlias = tuple[str, str]
@@ -24,6 +25,7 @@ class HostIndex:
     calls: dict[Site, frozenset[str]] = field(default_factory=dict)
     issues: dict[Site, frozenset[str]] = field(default_factory=dict)
     public: dict[str, list[str]] = field(default_factory=dict)
+    trace: Trace = field(default_factory=Trace)
     _callers: dict[str, list[Site]] = field(default_factory=dict)
 
     def resolve(self, path: str, name: str) -> str | None:
@@ -31,15 +33,24 @@ class HostIndex:
         seen, or when several files define it (which one is linked isn't known)."""
         if (path, name) in self.calls:
             return path
-        found = self.public.get(name, ())
-        return found[0] if len(found) == 1 else None
+        self.trace.asks("resolve", path, name)
+        return self._public(name)
 
     def callers(self, path: str, name: str) -> list[Site]:
         """The functions that call a function."""
+        self.trace.asks("callers", path, name)
+        return self._called_by(path, name)
+
+    def _public(self, name: str) -> str | None:
+        found = self.public.get(name, ())
+        return found[0] if len(found) == 1 else None
+
+    def _called_by(self, path: str, name: str) -> list[Site]:
         return [
             site
             for site in self._callers.get(name, ())
-            if site != (path, name) and self.resolve(site[0], name) == path
+            if site != (path, name)
+            and (site[0] if (site[0], name) in self.calls else self._public(name)) == path
         ]
 
     def reached(self, fallible: Callable[[str], bool]) -> frozenset[Site]:
@@ -50,7 +61,7 @@ class HostIndex:
         pending = sorted(found)
         while pending:
             path, name = pending.pop()
-            for site in self.callers(path, name):
+            for site in self._called_by(path, name):
                 if site not in found:
                     found.add(site)
                     pending.append(site)
@@ -59,7 +70,7 @@ class HostIndex:
 
 def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
     """Index of the host files that the tables name. Unreadable files are left out."""
-    index = HostIndex()
+    index = HostIndex(trace=tree.trace)
     names = sorted(entry.name for entry in entries)
     issue = re.compile(rf"\b(?:{'|'.join(names)})\s*\(\s*(?:\w+\s*\(\s*)?(\w+)".encode())
     entry_names = frozenset(names)

@@ -13,6 +13,7 @@ from kvmlint.knowledge.model import EntryPoint, Value, World
 from kvmlint.source import SourceError, SourceFile, Sources, is_folder
 from kvmlint.syntax.ast import Define
 from kvmlint.syntax.unit import Dialect, Unit, parse
+from kvmlint.trace import Trace
 
 _FUNCTION = re.compile(
     rb"(?m)^(?![ \t#/*{}])[^;{}()=\n]*?\n?\b([A-Za-z_]\w*)\([^;{}]*\)[^;{}()]*\n?\{"
@@ -39,6 +40,7 @@ class Tree:
     knowledge: Knowledge
     whole: bool
     dialect: Dialect = field(default_factory=Dialect.default)
+    trace: Trace = field(default_factory=Trace)
     _data: dict[str, bytes] = field(default_factory=dict)
     _units: dict[tuple[str, World], Unit] = field(default_factory=dict)
     _el2: dict[str, str] | None = None
@@ -54,6 +56,7 @@ class Tree:
 
     def data(self, path: str) -> bytes:
         """The bytes of a file, read once. Raises SourceError."""
+        self.trace.asks("file", path)
         found = self._data.get(path)
         if found is None:
             found = self._data[path] = self.sources.read(path)
@@ -61,6 +64,7 @@ class Tree:
 
     def unit(self, path: str, world: World) -> Unit:
         """A file, parsed. Raises SourceError."""
+        self.trace.asks("file", path)
         key = (path, world)
         found = self._units.get(key)
         if found is None:
@@ -101,11 +105,15 @@ class Tree:
 
     def el2_file(self, function: str) -> str | None:
         """The EL2 file that defines a function, or None."""
+        self.trace.asks("el2", function)
+        return self._el2_files().get(function)
+
+    def _el2_files(self) -> dict[str, str]:
         if self._el2 is None:
             self._el2 = {}
             if self.whole:
                 self._scan()
-        return self._el2.get(function)
+        return self._el2
 
     def handler_file(self, hypercall: str) -> str | None:
         """The file that defines the handler of a hypercall, or None."""
@@ -115,19 +123,25 @@ class Tree:
     @property
     def has_el2(self) -> bool:
         """Whether any EL2 code was found."""
-        self.el2_file("")
-        return bool(self._el2)
+        self.trace.asks("el2 at all")
+        return bool(self._el2_files())
 
     @property
     def handlers(self) -> dict[str, tuple[str, ...]]:
         """The functions that are named like handlers, with the files that define them."""
-        self.el2_file("")
+        self._el2_files()
         return self._handlers
+
+    def files_handling(self, handler: str) -> tuple[str, ...]:
+        """The files that define a handler, the nearest first."""
+        self.trace.asks("handlers", handler)
+        return self.handlers.get(handler, ())
 
     @property
     def conflicts(self) -> dict[str, int]:
         """EL2 files with conflict markers, and the line of the first."""
-        self.el2_file("")
+        self.trace.asks("conflicts")
+        self._el2_files()
         return self._conflicts
 
     def parsed(self, world: World) -> list[Unit]:
