@@ -14,7 +14,8 @@ from kvmlint.module import GivenUpError, Module
 from kvmlint.program import Program
 from kvmlint.source import FolderSources, SourceError, SourceFile
 from kvmlint.syntax.ast import Binary, Expr, Field, Name, Number, Unary
-from kvmlint.tree.tree import Tree, find_root
+from kvmlint.tree.extent import find_root
+from kvmlint.tree.tree import Tree
 
 
 class DumpError(SourceError):

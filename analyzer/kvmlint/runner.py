@@ -15,7 +15,8 @@ from kvmlint.knowledge import Knowledge, builtin
 from kvmlint.program import Program
 from kvmlint.rule import RuleClass
 from kvmlint.source import FolderSources, Sources
-from kvmlint.tree.tree import Tree, find_root
+from kvmlint.tree.extent import find_root
+from kvmlint.tree.tree import Tree
 from kvmlint.triage import dedupe
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError
 from kvmlint.trace import Trace
+from kvmlint.tree.extent import host_files
 from kvmlint.tree.tree import Tree
 
 Site: TypeAlias = tuple[str, str]
@@ -74,7 +74,7 @@ def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
     names = sorted(entry.name for entry in entries)
     issue = re.compile(rf"\b(?:{'|'.join(names)})\s*\(\s*(?:\w+\s*\(\s*)?(\w+)".encode())
     entry_names = frozenset(names)
-    for path in host_files(tree):
+    for path in host_files(tree.sources, tree.knowledge.tables.worlds):
         try:
             unit = tree.unit(path, World.HOST)
         except SourceError:
@@ -93,16 +93,3 @@ def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
         for name in index.calls[site]:
             index._callers.setdefault(name, []).append(site)
     return index
-
-
-def host_files(tree: Tree) -> list[str]:
-    """The host's C files, sorted; those that run at EL2 alone are left out."""
-    worlds = tree.knowledge.tables.worlds
-    return sorted(
-        {
-            path
-            for folder in worlds.host
-            for path in tree.sources.walk(folder, (".c",))
-            if not any(fnmatchcase(path, glob) for glob in worlds.el2)
-        }
-    )

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, Value, World
-from kvmlint.source import SourceError, SourceFile, Sources, is_folder
+from kvmlint.source import SourceError, SourceFile, Sources
 from kvmlint.syntax.ast import Define
 from kvmlint.syntax.unit import Dialect, Unit, parse
 from kvmlint.trace import Trace
+from kvmlint.tree.extent import el2_files, headers
 
 _FUNCTION = re.compile(
     rb"(?m)^(?![ \t#/*{}])[^;{}()=\n]*?\n?\b([A-Za-z_]\w*)\([^;{}]*\)[^;{}()]*\n?\{"
 )
 _CONFLICT = re.compile(rb"(?m)^(?:<{7}|>{7}) ")
-HEADERS = ("arch/arm64/include/asm", "arch/arm64/kvm", "arch/arm64/include/asm/kvm")
-"""Folders whose headers may define entry-point macros."""
-
-
-def find_root(path: Path) -> Path | None:
-    """The nearest folder at or above ``path`` that holds ``arch/``; None when there is none."""
-    start = Path(os.path.realpath(path if is_folder(path) else path.parent))
-    for folder in (start, *start.parents):
-        if is_folder(folder / "arch"):
-            return folder
-    return None
 
 
 @dataclass(slots=True)
@@ -88,17 +76,13 @@ class Tree:
             return ()
         known = {entry.name: entry for entry in self.knowledge.tables.entries}
         defines: list[Define] = []
-        for folder in HEADERS[:2]:
-            for path in self.sources.walk(folder, (".h",)):
-                name = path.rpartition("/")[2]
-                if not (name.startswith("kvm") or "/kvm/" in path) or "/hyp/" in path:
-                    continue
-                try:
-                    data = self.data(path)
-                except SourceError:
-                    continue
-                if any(entry.encode() in data for entry in known):
-                    defines.extend(self.unit(path, World.HOST).defines)
+        for path in headers(self.sources):
+            try:
+                data = self.data(path)
+            except SourceError:
+                continue
+            if any(entry.encode() in data for entry in known):
+                defines.extend(self.unit(path, World.HOST).defines)
         return macro_entries(defines, known)
 
     # --- EL2 -------------------------------------------------------------------------------------
@@ -151,16 +135,7 @@ class Tree:
     def _scan(self) -> None:
         assert self._el2 is not None
         worlds = self.knowledge.tables.worlds
-        globs = (*worlds.el2, *worlds.both)
-        folders = sorted({glob.split("*")[0].rpartition("/")[0] for glob in globs})
-        seen: set[str] = set()
-        paths = [p for folder in folders for p in self.sources.walk(folder, (".c", ".h"))]
-        # Files of EL2 alone come first: a definition there is nearer than a shared one.
-        paths.sort(key=lambda p: (not any(fnmatchcase(p, g) for g in worlds.el2), p))
-        for path in paths:
-            if path in seen or not any(fnmatchcase(path, glob) for glob in globs):
-                continue
-            seen.add(path)
+        for path in el2_files(self.sources, worlds):
             try:
                 data = self.data(path)
             except SourceError:
