@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from kvmlint.diagnostic import Diagnostic, Precision, Severity
+from kvmlint.joined import dedupe
 from kvmlint.rule import Finding
 from kvmlint.runner import Options, check
 from kvmlint.source import Span
-from kvmlint.triage import PRECEDENCE, best, dedupe
+from kvmlint.triage import PRECEDENCE, best
 from kvmlint_rules import RULES
 
 

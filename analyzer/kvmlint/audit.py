@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from kvmlint import __version__
+from kvmlint.codebase import open_code
 from kvmlint.contract.doubt import why_assumed
 from kvmlint.diagnostic import Notification
 from kvmlint.explore.effects import Ledger
@@ -23,7 +25,7 @@ from kvmlint.module import GivenUpError, Module
 from kvmlint.program import Program
 from kvmlint.report.ledger import Audit, Contract, ErrnoLine, Row, Use
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
-from kvmlint.runner import Options, open_program
+from kvmlint.runner import Options
 from kvmlint.source import SourceError, SourceFile
 from kvmlint.tree.tree import conflict_line
 
@@ -91,7 +93,8 @@ def audit(
 ) -> Audit:
     """The sites in files and folders; with ``hypercall`` its sites only, and its contract. Raises
     AuditError when there is no such hypercall. Problems with an input become notifications."""
-    program, base = open_program(paths[0] if paths else ".", options.tree, knowledge)
+    code = open_code(paths[0] if paths else ".", options.tree, knowledge)
+    program, base = code.program, Path(code.root)
     if not paths:
         paths = [str(base / folder) for folder in FOLDERS if (base / folder).is_dir()]
         if not paths:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from kvmlint.diagnostic import Diagnostic, Notification
 from kvmlint.explore.engine import Exploration
+from kvmlint.fileresult import FileResult
 from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
 from kvmlint.narrate import Narrator
@@ -16,21 +16,6 @@ from kvmlint.rule import Finding, FunctionPaths, RuleClass
 from kvmlint.source import BINARY, SourceError, SourceFile
 from kvmlint.syntax.unit import Unit
 from kvmlint.triage import best, diagnose
-
-
-@dataclass(frozen=True, slots=True)
-class FileResult:
-    """What one file gives, before anything is hidden, suppressed or joined with other files.
-
-    ``functions`` counts variants of functions that were explored for their own findings. ``read``
-    is False for a file that could not be read (a notification says why).
-    """
-
-    path: str
-    diagnostics: tuple[Diagnostic, ...] = ()
-    notifications: tuple[Notification, ...] = ()
-    functions: int = 0
-    read: bool = True
 
 
 def inspect(program: Program, path: str, rules: Sequence[RuleClass]) -> FileResult:

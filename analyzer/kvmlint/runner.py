@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 from kvmlint import suppress
+from kvmlint.codebase import Codebase, open_code
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
+from kvmlint.fileresult import FileResult
 from kvmlint.inputs import inputs_of
-from kvmlint.inspection import FileResult, inspect, inspect_text
-from kvmlint.knowledge import Knowledge, builtin
-from kvmlint.program import Program
-from kvmlint.rule import RuleClass
-from kvmlint.source import FolderSources, Sources
-from kvmlint.tree.extent import find_root
-from kvmlint.tree.tree import Tree
-from kvmlint.triage import dedupe
+from kvmlint.joined import dedupe
+from kvmlint.recall import results_of
+
+if TYPE_CHECKING:
+    from kvmlint.cache import Store
+    from kvmlint.knowledge import Knowledge
+    from kvmlint.rule import RuleClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,55 +48,46 @@ class Result:
     suppressed: tuple[Diagnostic, ...] = ()
 
 
-_Share: TypeAlias = tuple[list[FileResult], int]
-"""What a process found in its files, and its block visits."""
-_shared: list[tuple[Program, tuple[RuleClass, ...]]] = []
-"""What forked processes inherit: the program as it was before any file was analysed."""
-FEWEST_FILES = 8
-"""Below this number of files one process is faster than several."""
-
-
 def check(
     paths: Sequence[str],
     options: Options,
     rules: Sequence[RuleClass],
     stdin: tuple[str, bytes] | None = None,
     knowledge: Knowledge | None = None,
+    store: Store | None = None,
 ) -> Result:
     """Analyse files and folders. Problems with an input become notifications, never exceptions."""
-    program, base = open_program(
-        paths[0] if paths else (stdin[0] if stdin else "."), options.tree, knowledge
-    )
-    inputs = list(inputs_of(paths, base, program.tree.whole))
+    code = open_code(paths[0] if paths else (stdin[0] if stdin else "."), options.tree, knowledge)
+    inputs = list(inputs_of(paths, Path(code.root), code.whole))
     return analyse(
-        program,
+        code,
         [path for path, problem in inputs if problem is None],
         options,
         rules,
-        root=str(base),
         problems=[
             Notification(path, problem, failed=True)
             for path, problem in inputs
             if problem is not None
         ],
         stdin=stdin,
+        store=store,
     )
 
 
 def analyse(
-    program: Program,
+    code: Codebase,
     files: Sequence[str],
     options: Options,
     rules: Sequence[RuleClass],
     *,
-    root: str,
     problems: Iterable[Notification] = (),
     stdin: tuple[str, bytes] | None = None,
+    store: Store | None = None,
 ) -> Result:
-    """Analyse files of a program's tree, wherever that tree is kept (a folder, a git revision).
+    """Analyse files of a codebase, wherever it is kept (a folder, a git revision).
 
-    ``files`` are paths in the tree, ``root`` is what reports call its place, ``problems`` are
-    inputs that never became files. Never raises for what is in a file.
+    ``files`` are paths in it, ``problems`` are inputs that never became files, ``store`` keeps
+    what files gave before. Never raises for what is in a file.
     """
     ran = {
         id_
@@ -103,15 +95,14 @@ def analyse(
         if (not options.select or id_ in options.select) and id_ not in options.ignore
     }
     chosen = tuple(rule for rule in rules if rule.id in ran)
-    if options.jobs > 1 and len(files) >= FEWEST_FILES:
-        results, visits = _in_processes(program, chosen, files, options.jobs)
-    else:
-        results = [inspect(program, path, chosen) for path in files]
-        visits = program.visits
-    texts = _texts(program, results)
+    recalled = results_of(code, files, chosen, options.jobs, store)
+    results, visits = recalled.results, recalled.visits
+    texts = _texts(code, results)
     if stdin is not None:
-        results.append(inspect_text(program, *stdin, chosen))
-        visits = max(visits, program.visits)
+        from kvmlint.inspection import inspect_text
+
+        results.append(inspect_text(code.program, *stdin, chosen))
+        visits = max(visits, code.program.visits)
         texts[stdin[0]] = stdin[1]
     notifications = [*problems, *(n for result in results for n in result.notifications)]
     judged = suppress.apply(
@@ -126,6 +117,7 @@ def analyse(
     suppressed = _above(options, judged.suppressed)
     statistics = (
         ("files", str(sum(result.read for result in results))),
+        ("files analysed anew", str(recalled.anew)),
         ("functions explored", str(sum(result.functions for result in results))),
         ("block visits", str(visits)),
         ("given up", str(sum(1 for n in notifications if n.function))),
@@ -142,18 +134,18 @@ def analyse(
         shown,
         tuple(dict.fromkeys(ordered)),
         statistics,
-        root,
+        code.root,
         {path: data for path, data in texts.items() if path in paths_shown},
         suppressed,
     )
 
 
-def _texts(program: Program, results: Iterable[FileResult]) -> dict[str, bytes]:
+def _texts(code: Codebase, results: Iterable[FileResult]) -> dict[str, bytes]:
     """The files that may hold findings or comments about them."""
     texts: dict[str, bytes] = {}
     for result in results:
         if result.read:
-            data = program.tree.data(result.path)
+            data = code.read(result.path)
             if result.diagnostics or suppress.MARK in data:
                 texts[result.path] = data
     return texts
@@ -166,44 +158,3 @@ def _above(options: Options, found: Sequence[Diagnostic]) -> tuple[Diagnostic, .
         for d in found
         if not d.severity < options.min_level and not d.precision < options.min_precision
     )
-
-
-def open_program(
-    first: str, tree: str | None, knowledge: Knowledge | None = None
-) -> tuple[Program, Path]:
-    """The program around the path that was named first, and the folder that paths are relative to.
-    ``tree`` is its root when the user named it."""
-    root = Path(tree).resolve() if tree else find_root(Path(first))
-    base = root if root is not None else Path.cwd()
-    return program_of(FolderSources(base), root is not None, knowledge), base
-
-
-def program_of(sources: Sources, whole: bool, knowledge: Knowledge | None = None) -> Program:
-    """The program whose text comes from ``sources``; ``whole``: they are a kernel tree."""
-    tables = knowledge if knowledge is not None else builtin()
-    found = Tree(sources, tables, whole)
-    entries = found.entries()
-    return Program(found, tables.with_entries(entries) if entries else tables)
-
-
-def _in_processes(
-    program: Program, rules: tuple[RuleClass, ...], files: Sequence[str], jobs: int
-) -> _Share:
-    """Deal the files out; the findings are sorted later, so the number of jobs shows nowhere."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    _shared[:] = [(program, rules)]
-    shares = [files[start::jobs] for start in range(jobs)]
-    try:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-            parts = list(pool.map(_share, shares))
-    finally:
-        _shared.clear()
-    return [result for part, _ in parts for result in part], sum(visits for _, visits in parts)
-
-
-def _share(paths: Sequence[str]) -> _Share:
-    """One process's part."""
-    program, rules = _shared[0]
-    return [inspect(program, path, rules) for path in paths], program.visits

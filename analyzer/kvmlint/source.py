@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 MAX_BYTES = 16 * 1024 * 1024
 """Larger files, in bytes, are refused: the largest hand-written kernel C file is below 2 MB."""
@@ -16,6 +17,15 @@ MAX_BYTES = 16 * 1024 * 1024
 
 BINARY = "is binary: it holds NUL bytes"
 """Why a file is refused that is no C: UTF-16, an object file, a disk's empty blocks."""
+
+
+MISSING = "no such file or directory"
+"""What a folder says of a path that is not there; so does everything that stands for one."""
+
+
+def too_large(size: int) -> str:
+    """Why a file of so many bytes is refused."""
+    return f"is too large ({size} bytes, the limit is {MAX_BYTES})"
 
 
 class SourceError(Exception):
@@ -78,7 +88,7 @@ class SourceFile:
 
 
 class Sources(Protocol):
-    """Where text comes from: a folder, later a git revision or a patch overlay.
+    """Where text comes from: a folder, a git revision (git/), changes on top of one of them.
 
     Paths are relative to the root and '/'-separated.
     """
@@ -93,6 +103,15 @@ class Sources(Protocol):
 
     def walk(self, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
         """Paths of the files below ``folder`` whose names end in one of ``suffixes``, sorted."""
+        ...
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """Sources that can tell one text from another without reading it."""
+
+    def blob(self, path: str) -> str | None:
+        """Git's name of the file's blob (hex); None for what is no readable file."""
         ...
 
 
@@ -111,7 +130,7 @@ class FolderSources:
             if not stat.S_ISREG(mode.st_mode):
                 raise SourceError("is not a regular file")
             if mode.st_size > MAX_BYTES:
-                raise SourceError(f"is too large ({mode.st_size} bytes, the limit is {MAX_BYTES})")
+                raise SourceError(too_large(mode.st_size))
             data = full.read_bytes()
         except OSError as error:
             raise SourceError(_reason(error)) from None
@@ -151,6 +170,48 @@ class FolderSources:
                 if name.endswith(suffixes) and not name.startswith(".")
             )
         yield from sorted(found)
+
+
+@dataclass(frozen=True, slots=True)
+class OverlaySources:
+    """``base`` with some files changed: a path's new bytes, or None for a file that is gone.
+
+    Nothing is written anywhere. A symbolic link of ``base`` to a changed file gives the old text.
+    """
+
+    base: Sources
+    changed: Mapping[str, bytes | None]
+
+    def read(self, path: str) -> bytes:
+        if path not in self.changed:
+            return self.base.read(path)
+        data = self.changed[path]
+        if data is None:
+            raise SourceError(MISSING)
+        if len(data) > MAX_BYTES:
+            raise SourceError(too_large(len(data)))
+        if b"\0" in data:
+            raise SourceError(BINARY)
+        return data
+
+    def exists(self, path: str) -> bool:
+        if path in self.changed:
+            return self.changed[path] is not None
+        return self.base.exists(path)
+
+    def walk(self, folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+        found = {path for path in self.base.walk(folder, suffixes) if path not in self.changed}
+        for path, data in self.changed.items():
+            if data is not None and path.endswith(suffixes) and _walked(path, folder):
+                found.add(path)
+        yield from sorted(found)
+
+
+def _walked(path: str, folder: str) -> bool:
+    """Whether a walk of ``folder`` comes by ``path``: it is below, and nothing there is hidden."""
+    top = posixpath.normpath(folder)
+    below = path if top == "." else path.removeprefix(f"{top}/")
+    return (top == "." or below != path) and not any(p.startswith(".") for p in below.split("/"))
 
 
 def is_folder(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from kvmlint.diagnostic import Diagnostic, Errno, Note
 from kvmlint.explore.oracle import HypercallContract
@@ -122,14 +122,3 @@ def fingerprint(finding: Finding, narrator: Narrator) -> str:
     standing = sorted(item.partition(" at line ")[0] for item in finding.standing)
     parts = (finding.rule, finding.function, finding.hypercall, text, *standing)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def dedupe(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sorted; findings of several preprocessor variants with one fingerprint and place are one, and
-    what only follows from a callee that is reported with its callers is that report's."""
-    roots = {d.function for d in diagnostics if d.related}
-    diagnostics = [d for d in diagnostics if not (d.cause and d.cause in roots)]
-    unique: dict[tuple[str, object], Diagnostic] = {}
-    for diagnostic in sorted(diagnostics, key=Diagnostic.sort_key):
-        unique.setdefault((diagnostic.fingerprint, diagnostic.span), diagnostic)
-    return tuple(unique.values())

@@ -87,8 +87,8 @@ Projector.project = lambda self, state, block: None
 COLLECTING = f"import gc; gc.set_threshold = lambda *limits: None; {MAIN}"
 ALL_CONTRACTS = """
 import sys
-from kvmlint.runner import open_program
-program, _ = open_program(sys.argv[1], None)
+from kvmlint.codebase import open_code
+program = open_code(sys.argv[1], None).program
 assert not program.tree.el2_file("")
 prefix = program.knowledge.tables.worlds.handler_prefix
 for name in sorted(program.tree._el2):

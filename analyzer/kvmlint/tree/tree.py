@@ -22,14 +22,15 @@ _CONFLICT = re.compile(rb"(?m)^(?:<{7}|>{7}) ")
 
 @dataclass(slots=True)
 class Tree:
-    """What is known of a tree, filled on demand. ``sources`` is the only way to its text."""
+    """What is known of a tree, filled on demand. ``sources`` is the only way to its text; ``units``
+    are files that were parsed before, of this tree or of another version of it."""
 
     sources: Sources
     knowledge: Knowledge
     whole: bool
     dialect: Dialect = field(default_factory=Dialect.default)
     trace: Trace = field(default_factory=Trace)
-    _data: dict[str, bytes] = field(default_factory=dict)
+    units: dict[tuple[str, str], Unit] = field(default_factory=dict)
     _units: dict[tuple[str, World], Unit] = field(default_factory=dict)
     _el2: dict[str, str] | None = None
     _handlers: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -43,12 +44,9 @@ class Tree:
         return World.HOST
 
     def data(self, path: str) -> bytes:
-        """The bytes of a file, read once. Raises SourceError."""
+        """The bytes of a file. Raises SourceError."""
         self.trace.asks("file", path)
-        found = self._data.get(path)
-        if found is None:
-            found = self._data[path] = self.sources.read(path)
-        return found
+        return self.sources.read(path)
 
     def unit(self, path: str, world: World) -> Unit:
         """A file, parsed. Raises SourceError."""
@@ -56,8 +54,11 @@ class Tree:
         key = (path, world)
         found = self._units.get(key)
         if found is None:
-            file = SourceFile(path, self.data(path))
-            found = self._units[key] = self.parse(file, world)
+            data = self.data(path)
+            found = self.units.get((path, world.value))
+            if found is None or found.file.data != data:
+                found = self.parse(SourceFile(path, data), world)
+            self._units[key] = self.units[path, world.value] = found
         return found
 
     def parse(self, file: SourceFile, world: World) -> Unit:

@@ -1,0 +1,186 @@
+"""Results of files: from the store where they still hold, and else made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from kvmlint import __version__, record
+from kvmlint.cache import Key, Row, Store
+from kvmlint.codebase import Codebase
+from kvmlint.fileresult import FileResult
+
+if TYPE_CHECKING:
+    from kvmlint.rule import RuleClass
+
+Asked: TypeAlias = list[list[str]]
+"""Questions, each with its answer at the end."""
+_Made: TypeAlias = tuple[FileResult, Asked]
+_Share: TypeAlias = tuple[list[_Made], int]
+"""What a process made, and its block visits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """``anew`` counts the files that were analysed, ``visits`` what that took; the other results
+    were kept."""
+
+    results: list[FileResult]
+    anew: int = 0
+    visits: int = 0
+
+
+def results_of(
+    code: Codebase,
+    files: Sequence[str],
+    rules: tuple[RuleClass, ...],
+    jobs: int,
+    store: Store | None,
+) -> Results:
+    """One result a file, in their order. Without a store nothing is written down."""
+    if store is None:
+        fresh, visits = _made(code, files, rules, jobs)
+        return Results([result for result, _ in fresh], len(fresh), visits)
+    keys = {key.path: key for key in _keys(code, files, rules)}
+    found: dict[str, FileResult] = {}
+    for path, row in store.at(list(keys.values())).items():
+        result = _result(path, row)
+        if result is not None:
+            found[path] = result
+    confirmed: list[tuple[Key, int]] = []
+    for path in [path for path in keys if path not in found]:
+        for row in store.of(keys[path]):
+            result = _result(path, row)
+            if result is not None and _holds(code, row):
+                found[path] = result
+                confirmed.append((keys[path], row[0]))
+                break
+    rest = [path for path in files if path not in found]
+    made: list[_Made] = []
+    visits = 0
+    if rest:
+        code.program.trace.on = True
+        made, visits = _made(code, rest, rules, jobs)
+    store.keep(
+        [
+            (keys[result.path], json.dumps(asked), record.write(result))
+            for result, asked in made
+            if result.path in keys and not any(n.failed for n in result.notifications)
+        ],
+        confirmed,
+    )
+    found.update((result.path, result) for result, _ in made)
+    return Results([found[path] for path in files], len(made), visits)
+
+
+def _keys(code: Codebase, files: Sequence[str], rules: Iterable[RuleClass]) -> Iterable[Key]:
+    """What results of these files are kept under; nothing for a file that can't be read."""
+    about = (
+        __version__,
+        _tool(),
+        code.knowledge.digest,
+        str(code.whole),
+        *(rule.id for rule in rules),
+    )
+    run = hashlib.sha256("\0".join(about).encode()).hexdigest()
+    for path in files:
+        blob = code.blob(path)
+        if blob and path.isprintable():  # a name that isn't UTF-8 can't be kept
+            place = "\0".join((run, code.stamp, path, blob))
+            yield Key(run, path, blob, hashlib.sha256(place.encode()).hexdigest())
+
+
+def _tool() -> str:
+    """What tells this installation from any other: a digest of its files' names, sizes and times,
+    and of the parser's."""
+    folders = [Path(__file__).parent]
+    for name in ("kvmlint_rules", "tree_sitter", "tree_sitter_c"):
+        spec = find_spec(name)
+        if spec is not None and spec.origin:
+            folders.append(Path(spec.origin).parent)
+    made = hashlib.sha256(sys.version.encode())
+    for folder in folders:
+        for file in sorted(folder.rglob("*")):
+            if file.suffix in (".py", ".toml", ".so"):
+                stat = file.stat()
+                made.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    return made.hexdigest()
+
+
+def _result(path: str, row: Row) -> FileResult | None:
+    """A row's result; None when it is broken, or is another file's."""
+    try:
+        found = record.read(FileResult, row[2])
+    except ValueError:
+        return None
+    return found if found.path == path else None
+
+
+def _holds(code: Codebase, row: Row) -> bool:
+    """Whether all that a result was made from is still the same."""
+    from kvmlint.answer import answer
+
+    try:
+        asked: Asked = json.loads(row[1])
+        asked.sort(key=lambda question: question[0] != "file")  # the cheapest first
+        return all(answer(code, tuple(question)) == known for *question, known in asked)
+    except (ValueError, TypeError):
+        return False
+
+
+# --- making ---------------------------------------------------------------------------------------
+
+_shared: list[tuple[Codebase, tuple[RuleClass, ...]]] = []
+"""What forked processes inherit: the code as it was before any file was analysed."""
+FEWEST_FILES = 8
+"""Below this number of files one process is faster than several."""
+
+
+def _made(code: Codebase, files: Sequence[str], rules: tuple[RuleClass, ...], jobs: int) -> _Share:
+    if jobs > 1 and len(files) >= FEWEST_FILES:
+        return _in_processes(code, files, rules, jobs)
+    return _share(files, code, rules)
+
+
+def _in_processes(
+    code: Codebase, files: Sequence[str], rules: tuple[RuleClass, ...], jobs: int
+) -> _Share:
+    """Deal the files out; the findings are sorted later, so the number of jobs shows nowhere."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    _shared[:] = [(code, rules)]
+    shares = [files[start::jobs] for start in range(jobs)]
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+            parts = list(pool.map(_forked, shares))
+    finally:
+        _shared.clear()
+    return [one for part, _ in parts for one in part], sum(visits for _, visits in parts)
+
+
+def _forked(files: Sequence[str]) -> _Share:
+    """One process's part."""
+    return _share(files, *_shared[0])
+
+
+def _share(files: Sequence[str], code: Codebase, rules: tuple[RuleClass, ...]) -> _Share:
+    from kvmlint.answer import answer
+    from kvmlint.inspection import inspect
+
+    program = code.program
+    before = program.visits
+    made: list[_Made] = []
+    for path in files:
+        with program.trace.making("result", path):
+            program.trace.asks("entries")
+            result = inspect(program, path, rules)
+        questions = program.trace.questions("result", path)
+        made.append((result, [[*question, answer(code, question)] for question in questions]))
+    return made, program.visits - before
