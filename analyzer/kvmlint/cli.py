@@ -15,6 +15,7 @@ import click
 from kvmlint import __version__
 from kvmlint.commands import catalogue
 from kvmlint.commands.audit import audit
+from kvmlint.commands.cache import cache
 from kvmlint.commands.check import check
 from kvmlint.commands.dump import dump
 from kvmlint.commands.explain import explain
@@ -35,7 +36,7 @@ def app() -> None:
     """
 
 
-for _command in (check, audit, explain, dump):
+for _command in (check, audit, explain, cache, dump):
     app.add_command(_command)
 
 

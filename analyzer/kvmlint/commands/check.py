@@ -9,6 +9,7 @@ import click
 
 from kvmlint import __version__
 from kvmlint.commands import catalogue
+from kvmlint.commands.cache import NO_CACHE, store_for
 from kvmlint.commands.options import (
     COLOR,
     JOBS,
@@ -44,6 +45,7 @@ from kvmlint.report.safe import safe
     *SELECT,
     *LEVELS,
     JOBS,
+    NO_CACHE,
     click.option("--statistics", is_flag=True, help="Print counts and times on standard error."),
     COLOR,
     click.option("--stdin-filename", metavar="PATH", help="What - should be called."),
@@ -62,6 +64,7 @@ def check(
     min_level: str | None,
     min_precision: str | None,
     jobs: int,
+    no_cache: bool,
     statistics: bool,
     color: str,
     stdin_filename: str | None,
@@ -75,11 +78,18 @@ def check(
     stdin = read_stdin(paths, stdin_filename)
     infos = catalogue.infos()
     named = [path for path in paths if path != "-"]
-    with mended_by_the_user():
+    with mended_by_the_user(), store_for(no_cache) as store:
         config = config_for(tree or (named[0] if named else "."))
         options = chosen(config, tree, select, ignore, min_level, min_precision, jobs)
         began = perf_counter()
-        result = runner.check(named, options, catalogue.rules(), stdin, knowledge_for(config))
+        result = runner.check(
+            named,
+            options,
+            catalogue.rules(),
+            stdin,
+            knowledge_for(config),
+            None if no_cache else store,
+        )
         seconds = perf_counter() - began
     shown = result.diagnostics
     if show_suppressed:
@@ -94,6 +104,11 @@ def check(
     if statistics:
         counts = Counter(d.rule for d in result.diagnostics)
         each = [(f"findings of {info.id}", str(counts[info.id])) for info in infos]
-        for name, value in (*result.statistics, *each, ("seconds", f"{seconds:.2f}")):
+        for name, value in (
+            *result.statistics,
+            *each,
+            ("cache", "off" if no_cache else store.problem or "on"),
+            ("seconds", f"{seconds:.2f}"),
+        ):
             click.echo(f"{name}: {value}", err=True)
     click.get_current_context().exit(code)
