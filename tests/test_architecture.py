@@ -16,6 +16,7 @@ RULES = ROOT / "rules" / "kvmlint_rules"
 
 ROOMS = (
     ("source", "diagnostic", "trace"),
+    ("git",),
     ("knowledge",),
     ("syntax",),
     ("cfg",),
