@@ -341,6 +341,7 @@ def test_statistics_stay_off_stdout(run: Run, engine: Engine) -> None:
         "findings of ignored-return: 0",
         "findings of bad-suppression: 0",
         "findings of stale-suppression: 0",
+        "findings of stale-baseline: 0",
     ]
     assert re.fullmatch(r"seconds: \d+\.\d\d", last)
 
@@ -483,7 +484,9 @@ def test_explain(run: Run) -> None:
         "ignored-return     warning  high  a status is discarded\n"
         "bad-suppression    warning  high  a suppression that suppresses nothing: no reason, "
         "no such rule, or not understood\n"
-        "stale-suppression  warning  high  a suppression of a rule that reports nothing there\n",
+        "stale-suppression  warning  high  a suppression of a rule that reports nothing there\n"
+        "stale-baseline     warning  high  a baseline entry for a finding that is not there any "
+        "more\n",
         "",
     )
     code, out, _ = run("explain", "ignored-return")

@@ -15,9 +15,9 @@ import pytest
 from tests.sarif_contract import Json, complaints, items, put, results, text
 
 from kvmlint import runner
+from kvmlint.complaint import META
 from kvmlint.report.linehash import line_hashes
 from kvmlint.runner import Options
-from kvmlint.suppress import META
 from kvmlint_rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmlint import runner
+from kvmlint.complaint import META
 from kvmlint.diagnostic import Diagnostic, Note, Precision, Severity
 from kvmlint.runner import Options
+from kvmlint.scope import Scope
 from kvmlint.source import SourceFile, Span
-from kvmlint.suppress import META, Allowance, Outcome, apply, read
+from kvmlint.suppress import Allowance, Outcome, apply, read
 from kvmlint_rules import RULES
 
 KNOWN = ("ignored-return", "missing-rollback", "partial-batch")
@@ -35,7 +37,8 @@ def found(line: int, *steps: int, rule: str = "ignored-return", end: int = 0) ->
 
 
 def judge(text: str, *diagnostics: Diagnostic, ran: set[str] = ALL, unsure: str = "") -> Outcome:
-    return apply(diagnostics, {"a.c": text.encode()}, KNOWN, ran, {unsure})
+    scope = Scope(frozenset(ALL), frozenset(ran), frozenset({"a.c"}), (), frozenset({unsure}))
+    return apply(diagnostics, {"a.c": text.encode()}, scope)
 
 
 def allowances(text: str) -> list[tuple[str, str, int, int]]:
@@ -207,7 +210,9 @@ THIRD = f"\n\n\t/* {ALLOW} */\n"  # speaks for the lines 3 and 4
 def test_lines(diagnostic: Diagnostic, met: bool) -> None:
     outcome = judge(THIRD, diagnostic)
     if met:
-        assert outcome == Outcome((), (replace(diagnostic, suppression="why"),), ())
+        place = Span("a.c", 3, 2, 3, 8 + len(ALLOW))
+        allowed = replace(diagnostic, suppression="why", allowed=place)
+        assert outcome == Outcome((), (allowed,), ())
     else:
         assert outcome.kept == (diagnostic,)
         assert outcome.suppressed == ()

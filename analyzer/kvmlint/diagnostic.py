@@ -69,7 +69,8 @@ class Diagnostic:
     is an assumption. ``standing`` lists what is left behind, ``undo`` the C that would undo it,
     ``consequence`` is a sentence or ''. ``cause`` is the function whose own finding this one only
     follows from, '' for none. ``fingerprint`` has no line numbers in it. ``suppression``
-    is the reason that the source gives for allowing it, '' for a finding that nobody allowed.
+    is the reason that somebody gives for allowing it, '' for a finding that nobody allowed, and
+    ``allowed`` the place where he does: a comment, or an entry of .kvmlint.toml.
     """
 
     rule: str
@@ -90,6 +91,7 @@ class Diagnostic:
     fingerprint: str = ""
     cause: str = ""
     suppression: str = ""
+    allowed: Span | None = None
 
     def sort_key(self) -> tuple[str, int, int, str, str]:
         """Order of a report: by file, line, column, rule, message."""

@@ -22,7 +22,7 @@ def inputs_of(paths: Sequence[str], base: Path, whole: bool) -> Iterator[Input]:
     seen: set[str] = set()
     for given in paths:
         for path, problem in _files(given):
-            shown = _relative(path, base)
+            shown = relative(path, base)
             if shown in seen:
                 continue
             seen.add(shown)
@@ -49,7 +49,13 @@ def _files(given: str) -> Iterator[Input]:
         yield os.path.join(given, name), problem
 
 
-def _relative(given: str, base: Path) -> str:
+def folders_of(paths: Sequence[str], base: Path) -> tuple[str, ...]:
+    """Those of ``paths`` that are folders, relative to the base; '.' is the base itself."""
+    folders = (path for path in paths if path and is_folder(Path(path)))
+    return tuple(dict.fromkeys(relative(path, base) for path in folders))
+
+
+def relative(given: str, base: Path) -> str:
     """Relative to the base, also through symbolic links; absolute where it is outside."""
     if not given:
         return "''"

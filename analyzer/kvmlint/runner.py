@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvmlint import suppress
+from kvmlint import complaint, exempt, suppress
 from kvmlint.codebase import Codebase, open_code
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
+from kvmlint.exempt import Exemption
 from kvmlint.fileresult import FileResult
-from kvmlint.inputs import inputs_of
+from kvmlint.inputs import folders_of, inputs_of, relative
 from kvmlint.joined import dedupe
 from kvmlint.recall import results_of
+from kvmlint.scope import Scope
 
 if TYPE_CHECKING:
     from kvmlint.cache import Store
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user asked for. ``tree`` is a folder or None (look for it above the first path);
-    an empty ``select`` means every rule."""
+    an empty ``select`` means every rule. ``exemptions`` are those of one .kvmlint.toml."""
 
     tree: str | None = None
     select: frozenset[str] = frozenset()
@@ -32,13 +34,14 @@ class Options:
     min_level: Severity = Severity.WARNING
     min_precision: Precision = Precision.MEDIUM
     jobs: int = 1
+    exemptions: tuple[Exemption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a run found. ``root`` is the absolute folder that paths are relative to; ``files`` holds
-    the bytes of the files that findings are in. ``suppressed`` are findings that their source
-    allows."""
+    the bytes of the files that findings are in. ``suppressed`` are findings that somebody allows,
+    ``below`` those that the options hide, ``scope`` is what the run looked at."""
 
     diagnostics: tuple[Diagnostic, ...]
     notifications: tuple[Notification, ...]
@@ -46,6 +49,8 @@ class Result:
     root: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     suppressed: tuple[Diagnostic, ...] = ()
+    below: tuple[Diagnostic, ...] = ()
+    scope: Scope = field(default_factory=Scope)
 
 
 def check(
@@ -58,7 +63,8 @@ def check(
 ) -> Result:
     """Analyse files and folders. Problems with an input become notifications, never exceptions."""
     code = open_code(paths[0] if paths else (stdin[0] if stdin else "."), options.tree, knowledge)
-    inputs = list(inputs_of(paths, Path(code.root), code.whole))
+    base = Path(code.root)
+    inputs = list(inputs_of(paths, base, code.whole))
     return analyse(
         code,
         [path for path, problem in inputs if problem is None],
@@ -71,6 +77,7 @@ def check(
         ],
         stdin=stdin,
         store=store,
+        folders=folders_of(paths, base),
     )
 
 
@@ -83,17 +90,20 @@ def analyse(
     problems: Iterable[Notification] = (),
     stdin: tuple[str, bytes] | None = None,
     store: Store | None = None,
+    folders: tuple[str, ...] = (),
 ) -> Result:
     """Analyse files of a codebase, wherever it is kept (a folder, a git revision).
 
     ``files`` are paths in it, ``problems`` are inputs that never became files, ``store`` keeps
-    what files gave before. Never raises for what is in a file.
+    what files gave before, ``folders`` are those whose files are all among ``files``. Never raises
+    for what is in a file.
     """
-    ran = {
+    known = frozenset((*(rule.id for rule in rules), *(rule.id for rule in complaint.META)))
+    ran = frozenset(
         id_
-        for id_ in (*(rule.id for rule in rules), *(rule.id for rule in suppress.META))
+        for id_ in known
         if (not options.select or id_ in options.select) and id_ not in options.ignore
-    }
+    )
     chosen = tuple(rule for rule in rules if rule.id in ran)
     recalled = results_of(code, files, chosen, options.jobs, store)
     results, visits = recalled.results, recalled.visits
@@ -105,15 +115,24 @@ def analyse(
         visits = max(visits, code.program.visits)
         texts[stdin[0]] = stdin[1]
     notifications = [*problems, *(n for result in results for n in result.notifications)]
-    judged = suppress.apply(
-        dedupe([d for result in results for d in result.diagnostics]),
-        texts,
-        {rule.id for rule in rules},
+    scope = Scope(
+        known,
         ran,
-        {notification.path for notification in notifications},
+        frozenset(result.path for result in results if result.read),
+        folders,
+        frozenset(notification.path for notification in notifications),
     )
+    judged = suppress.apply(
+        dedupe([d for result in results for d in result.diagnostics]), texts, scope
+    )
+    if options.exemptions:
+        file = options.exemptions[0].file
+        shown_as = relative(file.path, Path(code.root))
+        texts[shown_as] = file.data
+        judged = exempt.apply(judged, options.exemptions, scope, code.root, shown_as)
     found = sorted((*judged.kept, *judged.complaints), key=Diagnostic.sort_key)
     shown = _above(options, found)
+    printed = set(shown)
     suppressed = _above(options, judged.suppressed)
     statistics = (
         ("files", str(sum(result.read for result in results))),
@@ -137,6 +156,8 @@ def analyse(
         code.root,
         {path: data for path, data in texts.items() if path in paths_shown},
         suppressed,
+        tuple(d for d in found if d not in printed),
+        scope,
     )
 
 

@@ -2,61 +2,24 @@
 
 Pure: texts and findings in; what is kept, what is suppressed, and what is wrong with the comments
 out. A comment speaks for the lines that it is on; one that stands alone, also for the line below.
-It meets a finding at its primary location or at any step of its path.
+It meets a finding at its primary location or at any step of its path. Suppression outside of the
+source, by entries of .kvmlint.toml, is kvmlint.exempt's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from kvmlint.diagnostic import Diagnostic, Precision, RuleInfo, Severity
+from kvmlint.complaint import BAD, META, STALE, complain
+from kvmlint.diagnostic import Diagnostic
+from kvmlint.scope import Scope
 from kvmlint.source import SourceFile, Span
 
 MARK = b"kvmlint:"
 """What every such comment begins with; a file without it needs no further look."""
-
-BAD = RuleInfo(
-    "bad-suppression",
-    "a suppression that suppresses nothing: no reason, no such rule, or not understood",
-    Severity.WARNING,
-    Precision.HIGH,
-    why=(
-        "A suppression without a reason can't be reviewed, and one that kvmlint doesn't understand "
-        "does nothing, whatever its author thinks."
-    ),
-    example=(
-        "Bad:\n\n    /* kvmlint: allow missing-rollback */\n\n"
-        "Good:\n\n    /* kvmlint: allow missing-rollback -- torn down with the VM */\n\n"
-        "Several rules are written with commas between them."
-    ),
-    limits="None known.",
-    tags=("maintainability",),
-)
-STALE = RuleInfo(
-    "stale-suppression",
-    "a suppression of a rule that reports nothing there",
-    Severity.WARNING,
-    Precision.HIGH,
-    why=(
-        "The code was mended, or moved away from the comment. What stays behind would hide the "
-        "next bug on that line."
-    ),
-    example=(
-        "    /* kvmlint: allow ignored-return -- can't fail before EL2 is finalised */\n"
-        "    return kvm_call_hyp_nvhe(__pkvm_prot_finalize);"
-    ),
-    limits=(
-        "Only for rules that ran, and not in a file of which a part could not be analysed: the "
-        "finding may be there."
-    ),
-    tags=("maintainability",),
-)
-META = (BAD, STALE)
-"""The rules about the comments themselves."""
 
 _TOKEN = re.compile(
     rb"//(?:[^\n\\]|\\\r?\n|\\)*"
@@ -90,18 +53,9 @@ class Outcome:
     complaints: tuple[Diagnostic, ...]
 
 
-def apply(
-    diagnostics: Sequence[Diagnostic],
-    files: Mapping[str, bytes],
-    known: Collection[str],
-    ran: Collection[str],
-    unsure: Collection[str],
-) -> Outcome:
-    """Sort findings by what the comments in ``files`` (analysed ones, by path) allow.
-
-    ``known`` are the rules that there are, ``ran`` those that were asked (META's among them when
-    complaints are wanted), ``unsure`` the paths of which a part was not analysed.
-    """
+def apply(diagnostics: Sequence[Diagnostic], files: Mapping[str, bytes], scope: Scope) -> Outcome:
+    """Sort findings by what the comments in ``files`` (analysed ones, by path) allow."""
+    known = scope.known.difference(rule.id for rule in META)
     allowances: dict[str, list[Allowance]] = {}
     complaints: list[Diagnostic] = []
     for path, data in files.items():
@@ -125,16 +79,23 @@ def apply(
         ]
         used.update(matching)
         if matching:
-            suppressed.append(replace(diagnostic, suppression=matching[0].reason))
+            first = matching[0]
+            suppressed.append(replace(diagnostic, suppression=first.reason, allowed=first.span))
         else:
             kept.append(diagnostic)
     complaints += [
-        _complaint(STALE, allowance.span, allowance.text, _stale(allowance))
+        complain(STALE, allowance.span, allowance.text, _stale(allowance))
         for allowance in chain.from_iterable(allowances.values())
-        if allowance not in used and allowance.rule in ran and allowance.span.path not in unsure
+        if allowance not in used
+        and allowance.rule in scope.ran
+        and allowance.span.path not in scope.unsure
     ]
-    wanted = sorted((c for c in complaints if c.rule in ran), key=Diagnostic.sort_key)
-    return Outcome(tuple(kept), tuple(suppressed), tuple(wanted))
+    return Outcome(tuple(kept), tuple(suppressed), wanted(complaints, scope))
+
+
+def wanted(complaints: Sequence[Diagnostic], scope: Scope) -> tuple[Diagnostic, ...]:
+    """The complaints of rules that were asked, in order."""
+    return tuple(sorted((c for c in complaints if c.rule in scope.ran), key=Diagnostic.sort_key))
 
 
 def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagnostic]:
@@ -154,9 +115,9 @@ def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagn
         reason = (found["reason"] or "").strip() if found else ""
         if not rules:
             said = words if len(words) <= _SAID else f"{words[: _SAID - 1]}…"
-            yield _complaint(BAD, span, text, f"{_SHAPE}, but this says '{said}'")
+            yield complain(BAD, span, text, f"{_SHAPE}, but this says '{said}'")
         elif not any(char.isalnum() for char in reason):
-            yield _complaint(BAD, span, text, f"a suppression needs a reason: {_SHAPE}")
+            yield complain(BAD, span, text, f"a suppression needs a reason: {_SHAPE}")
         else:
             last = _line_end(file, span, start, end)
             for rule in dict.fromkeys(rules):
@@ -164,7 +125,7 @@ def read(file: SourceFile, known: Collection[str]) -> Iterator[Allowance | Diagn
                     yield Allowance(rule, reason, span, text, span.line, last)
                 else:
                     near = _near(rule, known)
-                    yield _complaint(BAD, span, text, f"there is no rule '{rule}'{near}")
+                    yield complain(BAD, span, text, f"there is no rule '{rule}'{near}")
 
 
 _SAID = 60
@@ -203,18 +164,3 @@ def _near(rule: str, known: Collection[str]) -> str:
 
 def _stale(allowance: Allowance) -> str:
     return f"{allowance.rule} reports nothing here: the suppression is stale"
-
-
-def _complaint(rule: RuleInfo, span: Span, text: str, message: str) -> Diagnostic:
-    identity = "\0".join((rule.id, message, "".join(text.split())))
-    return Diagnostic(
-        rule=rule.id,
-        severity=rule.severity,
-        precision=rule.precision,
-        span=span,
-        text=text,
-        function="",
-        hypercall="",
-        message=message,
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
-    )

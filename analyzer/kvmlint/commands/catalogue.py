@@ -23,7 +23,7 @@ def rules() -> tuple[RuleClass, ...]:
 
 def infos() -> tuple[RuleInfo, ...]:
     """What reports must know of all rules, those about suppressions among them."""
-    from kvmlint.suppress import META
+    from kvmlint.complaint import META
 
     return (*(rule.info() for rule in rules()), *META)
 
