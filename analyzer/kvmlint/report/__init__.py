@@ -49,6 +49,7 @@ FORMATS: Mapping[str, str] = {
     "gcc": "kvmlint.report.gcc",
     "json": "kvmlint.report.json",
     "sarif": "kvmlint.report.sarif",
+    "github": "kvmlint.report.github",
 }
 """Format name → module, in the order that --help shows."""
 

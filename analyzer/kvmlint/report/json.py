@@ -39,9 +39,9 @@ def dumps(value: Json) -> str:
     """JSON text in ASCII that every decoder accepts, and a line end.
 
     A byte of a file name that is not UTF-8 (to Python a lone surrogate, to JSON none of it) is
-    written as the four characters ``\\xff``.
+    written as the four characters ``\\xff``. GitHub's runner, should it read this, sees no command.
     """
-    return json.dumps(_encodable(value), indent=1) + "\n"
+    return json.dumps(_encodable(value), indent=1).replace("##[", "#\\u0023[") + "\n"
 
 
 def _encodable(value: Json) -> Json:
