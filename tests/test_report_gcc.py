@@ -72,6 +72,9 @@ def test_suppressed_is_one_note() -> None:
         "kvm/lend.c:50:8: note: suppressed: node stays behind: a, b [missing-rollback]"
         " -- on purpose"
     ]
+    where = Span(".kvmlint.toml", 4, 1, 4, 13)
+    allowed = gcc(replace(FINDING, suppression="on purpose", allowed=where)).splitlines()
+    assert allowed[1:-1] == [lines[1], ".kvmlint.toml:4:1: note: allowed here"]
 
 
 def test_notifications_on_request() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
@@ -99,6 +100,7 @@ def test_everything() -> None:
                 "cause": "",
                 "fingerprint": "0123456789abcdef",
                 "suppression": None,
+                "allowed": None,
             }
         ],
         "notifications": [
@@ -129,9 +131,28 @@ def test_everything() -> None:
     }
 
 
+def test_where_it_is_allowed() -> None:
+    place = Span(".kvmlint.toml", 4, 1, 4, 13)
+    (found,) = cast(
+        "list[object]", log(replace(FINDING, suppression="why", allowed=place))["findings"]
+    )
+    assert isinstance(found, dict)
+    assert found["suppression"] == "why"
+    assert found["allowed"] == {
+        "path": ".kvmlint.toml",
+        "line": 4,
+        "column": 1,
+        "end_line": 4,
+        "end_column": 13,
+    }
+
+
 def test_the_schema_takes_it() -> None:
     Draft202012Validator.check_schema(SCHEMA)
-    suppressed = replace(FINDING, suppression="on purpose", fingerprint="", steps=(), errnos=())
+    place = Span(".kvmlint.toml", 4, 1, 4, 13)
+    suppressed = replace(
+        FINDING, suppression="on purpose", allowed=place, fingerprint="", steps=(), errnos=()
+    )
     for value in (log(), log(FINDING, suppressed, notifications=SKIPPED)):
         VALIDATOR.validate(value)
 

@@ -179,6 +179,15 @@ def test_suppressed() -> None:
     assert at(result, "suppressions") == [{"kind": "inSource", "justification": "on purpose"}]
 
 
+@pytest.mark.parametrize(("path", "kind"), [("a.c", "inSource"), ("x/.kvmlint.toml", "external")])
+def test_where_it_is_suppressed(path: str, kind: str) -> None:
+    result = one(replace(FINDING, suppression="why", allowed=Span(path, 4, 1, 4, 13)))
+    assert at(result, "suppressions", 0, "kind") == kind
+    place = at(result, "suppressions", 0, "location", "physicalLocation")
+    assert at(place, "artifactLocation", "uri") == path
+    assert at(place, "region", "startLine") == 4
+
+
 def test_a_rule_s_texts() -> None:
     long = replace(RULE, why="word " * 500, tags=tuple(f"t{n}" for n in range(30)))
     rule = at(log_of(rules=(RULE,)), "runs", 0, "tool", "driver", "rules", 0)

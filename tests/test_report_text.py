@@ -202,6 +202,8 @@ def test_suppressed_findings_are_marked() -> None:
     )
     assert lines[at + 1] == "  allowed because: the VM is torn down with it"
     assert lines[-1] == "1 error in 1 file; 1 suppressed"
+    place = replace(allowed, allowed=Span(f"{KVM}/lend.c", 49, 2, 49, 30))
+    assert "  allowed at lend.c:49 because: the VM is torn down with it" in text(place).splitlines()
     assert text(allowed).splitlines()[-1] == "1 suppressed"
     assert render("terse", report(allowed), Style()) == (
         f"{KVM}/lend.c:50: SUPPRESSED:missing-rollback: tracking node stays behind when __lend"

@@ -36,6 +36,8 @@ def _finding(d: Diagnostic) -> Iterator[str]:
     if d.suppression:
         words = f"suppressed: {d.message} [{d.rule}] -- {d.suppression}"
         yield _line(d.span, "note", words)
+        if d.allowed is not None:
+            yield _line(d.allowed, "note", "allowed here")
         return
     yield _line(d.span, d.severity.value, f"{d.message} [{d.rule}]")
     for number, step in enumerate(d.steps, start=1):

@@ -76,6 +76,7 @@ def _finding(d: Diagnostic) -> Json:
         "cause": d.cause,
         "fingerprint": d.fingerprint,
         "suppression": d.suppression or None,
+        "allowed": None if d.allowed is None else _place(d.allowed),
     }
 
 

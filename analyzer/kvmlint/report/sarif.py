@@ -161,11 +161,7 @@ def _result(
         related_locations=related or None,
         code_flows=[_path(d)] if d.steps else None,
         partial_fingerprints={name: value for name, value in prints.items() if value},
-        suppressions=(
-            [om.Suppression(kind="inSource", justification=d.suppression)]
-            if d.suppression
-            else None
-        ),
+        suppressions=[_suppression(d)] if d.suppression else None,
         properties={
             "precision": d.precision.value,
             "hypercall": d.hypercall,
@@ -174,6 +170,15 @@ def _result(
             "standing": list(d.standing),
             "undo": list(d.undo),
         },
+    )
+
+
+def _suppression(d: Diagnostic) -> om.Suppression:
+    outside = d.allowed is not None and d.allowed.path.endswith(".toml")
+    return om.Suppression(
+        kind="external" if outside else "inSource",
+        justification=d.suppression,
+        location=None if d.allowed is None else location(d.allowed, "allowed here"),
     )
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from kvmlint.diagnostic import Diagnostic, Errno, Note, Notification, Severity
 from kvmlint.report import Report, Style
 from kvmlint.report.safe import cut, pad, safe, width
+from kvmlint.source import Span
 
 ERRNO_SITES = 8
 """EL2 lines listed per finding; the machine formats have all of them."""
@@ -43,6 +44,7 @@ def render(report: Report, style: Style) -> str:
 
 def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
     place = f"{safe(d.span.path)}:{d.span.line}:{d.span.column}:"
+    folder = posixpath.dirname(d.span.path)
     level = "suppressed:" if d.suppression else f"{d.severity.value}:"
     ink = _Ink.DIM if d.suppression else _LEVEL[d.severity]
     yield (
@@ -50,8 +52,8 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
         f"{safe(d.message)} {_ink(f'[{d.rule}]', _Ink.DIM, style)}"
     )
     if d.suppression:
-        yield from _wrap(f"allowed because: {safe(d.suppression)}", style.width)
-    folder = posixpath.dirname(d.span.path)
+        where = f" at {_short(d.allowed, folder)}" if d.allowed else ""
+        yield from _wrap(f"allowed{where} because: {safe(d.suppression)}", style.width)
     yield from _wrap(_header(d, folder), style.width)
     yield from _steps(d.steps, folder, style)
     for label, texts in _standing(d.standing):
@@ -62,7 +64,9 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
         yield from _wrap(f"consequence: {safe(d.consequence)}", style.width)
     for note in d.related:
         text = f"  {safe(note.text)}" if note.text else ""
-        yield cut(f"  see also: {_short(note, folder)}{text}  {safe(note.message)}", style.width)
+        yield cut(
+            f"  see also: {_short(note.span, folder)}{text}  {safe(note.message)}", style.width
+        )
 
 
 def _header(d: Diagnostic, folder: str) -> str:
@@ -87,7 +91,7 @@ def _errnos(errnos: tuple[Errno, ...], folder: str) -> str:
     for errno in errnos[:ERRNO_SITES]:
         places = sites.setdefault(errno.name, [])
         if errno.where is not None:
-            places.append(_short(errno.where, folder))
+            places.append(_short(errno.where.span, folder))
     words = [f"{safe(n)} ({', '.join(at)})" if at else safe(n) for n, at in sites.items()]
     if len(errnos) > ERRNO_SITES:
         words.append(f"and {len(errnos) - ERRNO_SITES} more")
@@ -97,7 +101,7 @@ def _errnos(errnos: tuple[Errno, ...], folder: str) -> str:
 def _steps(steps: tuple[Note, ...], folder: str, style: Style) -> Iterator[str]:
     """The path as a table: number, place, source line, what happens there."""
     rows = [
-        (str(n), _short(step, folder), " ".join(safe(step.text).split()), safe(step.message))
+        (str(n), _short(step.span, folder), " ".join(safe(step.text).split()), safe(step.message))
         for n, step in enumerate(steps, start=1)
     ]
     if not rows:
@@ -140,12 +144,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _short(note: Note, folder: str) -> str:
+def _short(span: Span, folder: str) -> str:
     """``mmu.c:500``: the path seen from the finding's own folder, or in full when not below it."""
-    path = note.span.path
+    path = span.path
     if folder and path.startswith(f"{folder}/"):
         path = path[len(folder) + 1 :]
-    return f"{safe(path)}:{note.span.line}"
+    return f"{safe(path)}:{span.line}"
 
 
 def _standing(standing: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
