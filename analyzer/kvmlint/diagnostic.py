@@ -61,6 +61,29 @@ class Errno:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One commit, patch, or set of changes that are not committed. ``id`` is the whole id of a
+    commit, or ''; ``name`` what reports call it ('commit 1a2b3c4d5e6f', 'uncommitted changes');
+    ``subject`` its first line, or ''."""
+
+    id: str
+    name: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """With which change of a series a finding came: the ``number``-th of it, from 1. ``new`` is
+    False for one that was there before and whose path the change touches; ``removed`` is the later
+    change that takes it away again, None when it is still there at the end."""
+
+    change: Change
+    number: int
+    new: bool = True
+    removed: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding, complete: everything that any report format prints is in here.
 
@@ -70,7 +93,8 @@ class Diagnostic:
     ``consequence`` is a sentence or ''. ``cause`` is the function whose own finding this one only
     follows from, '' for none. ``fingerprint`` has no line numbers in it. ``suppression``
     is the reason that somebody gives for allowing it, '' for a finding that nobody allowed, and
-    ``allowed`` the place where he does: a comment, or an entry of .kvmlint.toml.
+    ``allowed`` the place where he does: a comment, or an entry of .kvmlint.toml. ``origin`` is
+    None unless a series of changes was looked at.
     """
 
     rule: str
@@ -92,6 +116,7 @@ class Diagnostic:
     cause: str = ""
     suppression: str = ""
     allowed: Span | None = None
+    origin: Origin | None = None
 
     def sort_key(self) -> tuple[str, int, int, str, str]:
         """Order of a report: by file, line, column, rule, message."""

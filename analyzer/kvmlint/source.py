@@ -206,6 +206,22 @@ class OverlaySources:
                 found.add(path)
         yield from sorted(found)
 
+    def blob(self, path: str) -> str | None:
+        """Git's name of the file's blob; what is changed is read for it."""
+        if path not in self.changed and isinstance(self.base, Identified):
+            return self.base.blob(path)
+        try:
+            return blob_name(self.read(path))
+        except SourceError:
+            return None
+
+
+def blob_name(data: bytes) -> str:
+    """Git's name of a blob with this content (SHA-1, whatever the repository uses)."""
+    import hashlib
+
+    return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
+
 
 def _walked(path: str, folder: str) -> bool:
     """Whether a walk of ``folder`` comes by ``path``: it is below, and nothing there is hidden."""
