@@ -1,24 +1,39 @@
-"""Text from outside made fit for a terminal.
+"""Text from outside made fit for a terminal, and for the log of a workflow.
 
 Code and file names come from anybody: an escape sequence in one could repaint the screen, and a
-bidirectional control shows code in another order than it is compiled (CVE-2021-42574).
+bidirectional control shows code in another order than it is compiled (CVE-2021-42574). GitHub's
+runner obeys what a step prints: ``::name ::`` at the start of a line, ``##[name]`` anywhere in it.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+_COMMAND = re.compile(r"##(?=\[)|(?<!\S)::(?=\w)")
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Printable to Python, nothing to see, and skipped where texts are compared as words: Unicode's
+Default_Ignorable_Code_Point without what isprintable() refuses."""
 
 
 def safe(text: str) -> str:
     """``text`` with every character that isn't printable written as an escape; tabs as a space.
 
     Not printable (str.isprintable): control and format characters, line separators, any space but
-    ' ', bytes of a file name that are not UTF-8 (lone surrogates), unassigned code points.
+    ' ', bytes of a file name that are not UTF-8 (lone surrogates), unassigned code points. What
+    can't be seen though it is called printable is escaped too, and one character of what would be
+    a workflow command, also where a line is broken before it.
     """
     text = text.replace("\t", " ")
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape(ord(char)) for char in text)
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else _escape(ord(char)) for char in text)
+    if not text.isascii():
+        text = _INVISIBLE.sub(lambda found: _escape(ord(found[0])), text)
+    if "::" in text or "##[" in text:
+        text = _COMMAND.sub(lambda found: f"{_escape(ord(found[0][0]))}{found[0][1]}", text)
+    return text
 
 
 def _escape(code: int) -> str:
