@@ -684,6 +684,13 @@ def test_what_has_its_address_taken_escapes() -> None:
     assert cfg.escaping == {"m"}
 
 
+def test_an_address_in_what_a_pointer_names_is_not_the_pointers() -> None:
+    ((_, cfg),) = graphs("struct t *p; struct t m; x(&p->field); y(&p->a[2].b, &m.a[1].p->c);")
+    assert cfg.escaping == set()
+    ((_, cfg),) = graphs("struct t *p; struct t m; x(&p); y(&m.a[1].b);")
+    assert cfg.escaping == {"p", "m"}
+
+
 def test_static_locals_are_told_from_others() -> None:
     ((_, cfg),) = graphs("static int n = 1; int m = n; x(m);")
     assert cfg.statics == {"n"}

@@ -217,7 +217,10 @@ class Cfg:  # type: ignore[explicit-any]  # networkx's stubs: attributes are Any
                     match part:
                         case Unary(op="&", operand=inner):
                             root = inner
-                            while isinstance(root, Field | Index):
+                            # &x->member is in what x points to, and lets nobody at x.
+                            while isinstance(root, Field | Index) and not (
+                                isinstance(root, Field) and root.arrow
+                            ):
                                 root = root.base
                             if isinstance(root, Name):
                                 escaping.add(root.name)
