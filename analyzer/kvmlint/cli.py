@@ -17,6 +17,7 @@ from kvmlint.commands import catalogue
 from kvmlint.commands.audit import audit
 from kvmlint.commands.cache import cache
 from kvmlint.commands.check import check
+from kvmlint.commands.diff import diff
 from kvmlint.commands.dump import dump
 from kvmlint.commands.explain import explain
 from kvmlint.console import Commands, run
@@ -36,7 +37,7 @@ def app() -> None:
     """
 
 
-for _command in (check, audit, explain, cache, dump):
+for _command in (check, diff, audit, explain, cache, dump):
     app.add_command(_command)
 
 

@@ -50,6 +50,12 @@ class GitSources:
         """Whether a path is a folder of the tree."""
         return self._folder(posixpath.normpath(path)) is not None
 
+    def is_link(self, path: str) -> bool:
+        """Whether a path is a symbolic link."""
+        oid = self._folder(posixpath.dirname(path) or ".")
+        entry = self._names(oid).get(posixpath.basename(path)) if oid is not None else None
+        return entry is not None and entry.kind == LINK
+
     def below(self, folder: str) -> GitSources:
         """The files below a folder, as a tree of its own: empty when there is no such folder."""
         return GitSources(self.objects, self._folder(posixpath.normpath(folder)) or "")

@@ -1,0 +1,270 @@
+"""A series of changes: what each of them brings, and which later one takes that away again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from kvmlint import suppress
+from kvmlint.blame import Blame
+from kvmlint.codebase import Codebase
+from kvmlint.compare import compare
+from kvmlint.diagnostic import Change, Diagnostic, Note, Notification, Origin
+from kvmlint.runner import Options, Result, analyse
+from kvmlint.source import SourceError, SourceFile, Sources
+from kvmlint.tree.extent import HEADERS, host_files
+
+if TYPE_CHECKING:
+    from kvmlint.cache import Store
+    from kvmlint.knowledge import Knowledge
+    from kvmlint.rule import RuleClass
+    from kvmlint.syntax.unit import Unit
+
+SUFFIXES = (".c", ".h")
+"""What of a change matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: what the tree is after it, and the files that it changes (both names of one that
+    is renamed). ``beyond`` are other trees that it builds on, as a merge does: what is in one of
+    them is not brought by the change."""
+
+    change: Change
+    sources: Sources
+    paths: tuple[str, ...]
+    beyond: tuple[Sources, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Changes one after the other, on top of ``base``. ``whole``: these are kernel trees; ``root``
+    is what reports call their place."""
+
+    base: Sources
+    steps: tuple[Step, ...]
+    root: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a series brings: findings with their origin, in the order of the series. The lines are
+    those of the last version; of the change itself where a later one removes the finding. ``files``
+    are texts of the last version, ``notifications`` what could be analysed before and can't now."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    notifications: tuple[Notification, ...]
+    statistics: tuple[tuple[str, str], ...]
+    root: str
+    files: Mapping[str, bytes]
+
+
+def folders(knowledge: Knowledge) -> tuple[str, ...]:
+    """Folders of a kernel tree that are always looked at: a change in one of them may matter
+    anywhere."""
+    worlds = knowledge.tables.worlds
+    globs = (*worlds.el2, *worlds.both)
+    return tuple(
+        sorted({*worlds.host, *HEADERS, *(g.split("*")[0].rpartition("/")[0] for g in globs)})
+    )
+
+
+def examine(
+    series: Series,
+    options: Options,
+    rules: Sequence[RuleClass],
+    knowledge: Knowledge,
+    store: Store,
+) -> Outcome:
+    """Analyse each version once, and compare neighbours."""
+    run = _Run(series, options, rules, knowledge, store)
+    for number, step in enumerate(series.steps, 1):
+        if run.matters(step):
+            run.step(number, step)
+    return run.outcome()
+
+
+@dataclass(slots=True)
+class _Version:
+    code: Codebase
+    result: Result
+
+
+@dataclass(slots=True)
+class _Brought:
+    """One finding on its way through the versions. ``now`` is what it is in the latest one."""
+
+    origin: Origin
+    now: Diagnostic
+    links: tuple[Note, ...] = ()
+
+
+@dataclass(slots=True)
+class _Run:
+    series: Series
+    options: Options
+    rules: Sequence[RuleClass]
+    knowledge: Knowledge
+    store: Store
+    units: dict[tuple[str, str], Unit] = field(default_factory=dict)
+    latest: _Version | None = None
+    alive: dict[int, _Brought] = field(default_factory=dict)
+    removed: list[_Brought] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    _elsewhere: tuple[str, ...] | None = None
+
+    # --- what is looked at -----------------------------------------------------------------------
+
+    def matters(self, step: Step) -> bool:
+        """Whether a change touches anything that an answer can come from."""
+        always = tuple(f"{folder}/" for folder in folders(self.knowledge))
+        return any(
+            path.endswith(SUFFIXES) and (path.startswith(always) or path in self.elsewhere)
+            for path in step.paths
+        )
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """C files outside of the host's folders that the series changes, sorted: those that issue
+        a hypercall in some version, or have something to say to kvmlint."""
+        if self._elsewhere is None:
+            host = tuple(f"{folder}/" for folder in self.knowledge.tables.worlds.host)
+            words = [entry.name.encode() for entry in self.knowledge.tables.entries]
+            self._elsewhere = tuple(
+                sorted(
+                    {
+                        path
+                        for step in self.series.steps
+                        for path in step.paths
+                        if path.endswith(".c") and not path.startswith(host)
+                        for sources in (self.series.base, step.sources)
+                        for data in [_data(sources, path)]
+                        if suppress.MARK in data or any(word in data for word in words)
+                    }
+                )
+            )
+        return self._elsewhere
+
+    def look(self, sources: Sources) -> _Version:
+        """Analyse one version."""
+        code = Codebase(
+            sources, self.series.whole, self.series.root, self.knowledge, units=self.units
+        )
+        worlds = self.knowledge.tables.worlds
+        host = host_files(sources, worlds) if self.series.whole else []
+        more = [path for path in self.elsewhere if sources.exists(path)]
+        result = analyse(
+            code,
+            [*host, *more],
+            self.options,
+            self.rules,
+            store=self.store,
+            folders=worlds.host if self.series.whole else (),
+        )
+        self.counts["versions"] += 1
+        for name, value in result.statistics:
+            if name in ("files analysed anew", "block visits"):
+                self.counts[name] += int(value)
+        return _Version(code, result)
+
+    # --- one change ------------------------------------------------------------------------------
+
+    def step(self, number: int, step: Step) -> None:
+        """Compare a version with the one before it."""
+        before = self.latest or self.look(self.series.base)
+        after = self.look(step.sources)
+        found = compare(before.result, after.result)
+        alive: dict[int, _Brought] = {}
+        for old, now in found.kept:
+            brought = self.alive.get(id(old))
+            if brought is not None:
+                brought.now = now
+                alive[id(now)] = brought
+        for old in found.gone:
+            brought = self.alive.get(id(old))
+            if brought is not None and brought.origin.new:
+                brought.origin = replace(brought.origin, removed=step.change)
+                self.removed.append(brought)
+        for d in found.touched:
+            if id(d) not in alive:
+                alive[id(d)] = _Brought(Origin(step.change, number, new=False), d)
+        known = self._known(step, after)
+        blame = Blame(before.code, after.code, step.paths)
+        for d in found.new:
+            if id(d) not in known:
+                alive[id(d)] = _Brought(Origin(step.change, number), d, blame.links(d))
+        said = {_said(n) for n in before.result.notifications}
+        self.notifications += [n for n in after.result.notifications if _said(n) not in said]
+        self.alive, self.latest = alive, after
+
+    def _known(self, step: Step, after: _Version) -> set[int]:
+        """The findings that are in another tree that a change builds on."""
+        known: set[int] = set()
+        for sources in step.beyond:
+            other = self.look(sources)
+            known.update(id(now) for _, now in compare(other.result, after.result).kept)
+        return known
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def outcome(self) -> Outcome:
+        """All that was brought."""
+        files = self.latest.result.files if self.latest is not None else {}
+        diagnostics = [
+            replace(b.now, origin=b.origin, related=(*b.now.related, *self._placed(b)))
+            for b in (*self.alive.values(), *self.removed)
+        ]
+        return Outcome(
+            tuple(sorted(diagnostics, key=_order)),
+            tuple(dict.fromkeys(self.notifications)),
+            (
+                ("changes", str(len(self.series.steps))),
+                ("versions analysed", str(self.counts["versions"])),
+                ("files analysed anew", str(self.counts["files analysed anew"])),
+                ("block visits", str(self.counts["block visits"])),
+                ("findings", str(len(diagnostics))),
+            ),
+            self.series.root,
+            files,
+        )
+
+    def _placed(self, brought: _Brought) -> Iterator[Note]:
+        """Links, on the lines of the last version if the finding is in it."""
+        for note in brought.links:
+            if brought.origin.removed is None and self.latest is not None:
+                data = _data(self.latest.code.sources, note.span.path)
+                yield _moved(note, SourceFile(note.span.path, data))
+            else:
+                yield note
+
+
+def _moved(note: Note, file: SourceFile) -> Note:
+    """A note on the nearest line with its text; where it was when there is none."""
+    lines: Iterable[int] = range(1, file.data.count(b"\n") + 2)
+    wanted, text = note.span.line, note.text
+    if file.line_text(wanted).strip() == text:
+        return note
+    same = [line for line in lines if file.line_text(line).strip() == text]
+    line = min(same, key=lambda line: abs(line - wanted), default=wanted)
+    by = line - wanted
+    span = replace(note.span, line=line, end_line=note.span.end_line + by)
+    return replace(note, span=span)
+
+
+def _data(sources: Sources, path: str) -> bytes:
+    try:
+        return sources.read(path)
+    except SourceError:
+        return b""
+
+
+def _said(n: Notification) -> tuple[str, str, str]:
+    return (n.path, n.function, n.message)
+
+
+def _order(d: Diagnostic) -> tuple[int, tuple[str, int, int, str, str]]:
+    return (d.origin.number if d.origin is not None else 0, d.sort_key())
