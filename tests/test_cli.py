@@ -68,6 +68,7 @@ class Engine:
         rules: Sequence[object],
         stdin: tuple[str, bytes] | None = None,
         knowledge: Knowledge | None = None,
+        store: object = None,
     ) -> Result:
         if self.error is not None:
             raise self.error
@@ -342,6 +343,7 @@ def test_statistics_stay_off_stdout(run: Run, engine: Engine) -> None:
         "findings of bad-suppression: 0",
         "findings of stale-suppression: 0",
         "findings of stale-baseline: 0",
+        "cache: on",
     ]
     assert re.fullmatch(r"seconds: \d+\.\d\d", last)
 

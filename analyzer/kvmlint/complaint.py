@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from kvmlint.diagnostic import Diagnostic, Precision, RuleInfo, Severity
-from kvmlint.source import Span
+from kvmlint.source import SourceFile, Span
 
 BAD = RuleInfo(
     "bad-suppression",
@@ -68,6 +68,14 @@ STALE_BASELINE = RuleInfo(
 )
 META = (BAD, STALE, STALE_BASELINE)
 """The rules about suppressions and baselines: they have no class, and can't be suppressed."""
+
+
+def line_span(file: SourceFile, line: int) -> Span:
+    """Where the text of a line is, without the white space around it."""
+    text = file.line_text(line)
+    left = len(text) - len(text.lstrip())
+    end = len(text.rstrip().encode("utf-16-le", "surrogatepass")) // 2
+    return Span(file.path, line, left + 1, line, max(left, end) + 1)
 
 
 def complain(rule: RuleInfo, span: Span, text: str, message: str) -> Diagnostic:

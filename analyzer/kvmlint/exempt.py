@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from kvmlint.complaint import STALE, complain
+from kvmlint.complaint import STALE, complain, line_span
 from kvmlint.diagnostic import Diagnostic
 from kvmlint.scope import Scope
 from kvmlint.source import SourceFile, Span
@@ -40,10 +40,7 @@ class Exemption:
 
     def place(self, shown: str) -> Span:
         """The entry's first line, in a file that reports call ``shown``."""
-        text = self.file.line_text(self.line)
-        left = len(text) - len(text.lstrip())
-        end = len(text.rstrip().encode("utf-16-le", "surrogatepass")) // 2
-        return Span(shown, self.line, left + 1, self.line, end + 1)
+        return replace(line_span(self.file, self.line), path=shown)
 
 
 def apply(

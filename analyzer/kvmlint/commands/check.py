@@ -8,7 +8,7 @@ from time import perf_counter
 import click
 
 from kvmlint import __version__
-from kvmlint.commands import catalogue
+from kvmlint.commands import catalogue, known
 from kvmlint.commands.cache import NO_CACHE, store_for
 from kvmlint.commands.options import (
     COLOR,
@@ -48,10 +48,11 @@ from kvmlint.report.safe import safe
     NO_CACHE,
     click.option("--statistics", is_flag=True, help="Print counts and times on standard error."),
     COLOR,
+    *known.OPTIONS,
     click.option("--stdin-filename", metavar="PATH", help="What - should be called."),
     click.option("--show-notifications", is_flag=True, help="Print also what was not analysed."),
     click.option(
-        "--show-suppressed", is_flag=True, help="Print also what comments suppress, marked."
+        "--show-suppressed", is_flag=True, help="Print also what is suppressed or known, marked."
     ),
 )
 def check(
@@ -67,12 +68,15 @@ def check(
     no_cache: bool,
     statistics: bool,
     color: str,
+    baseline: str | None,
+    write_baseline: str | None,
     stdin_filename: str | None,
     show_notifications: bool,
     show_suppressed: bool,
 ) -> None:
     """Report findings in PATHs (the default command)."""
     from kvmlint import runner
+    from kvmlint.baseline import load
 
     output = None if output == "-" else output
     stdin = read_stdin(paths, stdin_filename)
@@ -80,6 +84,7 @@ def check(
     named = [path for path in paths if path != "-"]
     with mended_by_the_user(), store_for(no_cache) as store:
         config = config_for(tree or (named[0] if named else "."))
+        listed = load(baseline) if baseline and write_baseline is None else None
         options = chosen(config, tree, select, ignore, min_level, min_precision, jobs)
         began = perf_counter()
         result = runner.check(
@@ -91,14 +96,18 @@ def check(
             None if no_cache else store,
         )
         seconds = perf_counter() - began
-    shown = result.diagnostics
-    if show_suppressed:
-        shown = tuple(sorted((*shown, *result.suppressed), key=Diagnostic.sort_key))
-    report = Report(shown, result.notifications, infos, result.root, __version__, result.files)
-    style = style_for(color, output, show_notifications)
     failed = [notification for notification in result.notifications if notification.failed]
-    code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
-    write(render(form, report, style), output, code)
+    if write_baseline is not None:
+        code = known.write_down(write_baseline, result)
+    else:
+        if listed is not None:
+            result = known.without(listed, result)
+        shown = result.diagnostics
+        if show_suppressed:
+            shown = tuple(sorted((*shown, *result.suppressed), key=Diagnostic.sort_key))
+        report = Report(shown, result.notifications, infos, result.root, __version__, result.files)
+        code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
+        write(render(form, report, style_for(color, output, show_notifications)), output, code)
     for notification in failed:
         click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
     if statistics:

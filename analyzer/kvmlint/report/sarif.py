@@ -174,9 +174,10 @@ def _result(
 
 
 def _suppression(d: Diagnostic) -> om.Suppression:
-    outside = d.allowed is not None and d.allowed.path.endswith(".toml")
+    # A comment stands in a file of the path, an entry of a list never does.
+    paths = {d.span.path, *(step.span.path for step in d.steps)}
     return om.Suppression(
-        kind="external" if outside else "inSource",
+        kind="inSource" if d.allowed is None or d.allowed.path in paths else "external",
         justification=d.suppression,
         location=None if d.allowed is None else location(d.allowed, "allowed here"),
     )
