@@ -6,13 +6,12 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit
 from kvmlint.explore.oracle import ExitKind
 from kvmlint.explore.state import (
+    STALE,
     Effect,
     EffectKind,
     Event,
 )
 from kvmlint.explore.values import (
-    Address,
-    Load,
     Result,
     Value,
     Var,
@@ -69,7 +68,22 @@ class PathExit:
         return [
             effect
             for effect in self.effects()
-            if not effect.building and (before.site, True) in effect.followed
+            if not effect.building
+            and effect.handed != STALE
+            and (before.site, True) in effect.followed
+        ]
+
+    def dangling(self, before: Event) -> list[Effect]:
+        """What this function or a service let go of before that hypercall failed, and a long-lived
+        field still names."""
+        return [
+            effect
+            for effect in self.effects()
+            if not effect.building
+            and effect.kind in (EffectKind.MEMORY, EffectKind.COUNT)
+            and (effect.handed == STALE or not effect.via)
+            and (before.site, True) in effect.followed
+            and self.still_named(effect)
         ]
 
     def released(self, after: Event) -> list[Effect]:
@@ -79,6 +93,7 @@ class PathExit:
             effect
             for effect in (*self.effects(), *sorted(self.state.released, key=Effect.order))
             if not effect.building
+            and effect.handed != STALE
             and (after.site, True) not in effect.followed
             and effect.site != after.site
             and self.comes_after(effect.site, after.site)
@@ -88,7 +103,7 @@ class PathExit:
         """Whether the record of what a failed reclaiming call still holds is gone, here or in the
         callee that made the call: then nobody can try again."""
         return any(
-            not effect.building and effect.via == event.via
+            not effect.building and effect.handed != STALE and effect.via == event.via
             for effect in self.state.effects
             if not event.via or effect.site == event.site
         )
@@ -131,16 +146,13 @@ class PathExit:
 
     def still_named(self, effect: Effect) -> bool:
         """Whether the long-lived field from which a destroyed object was read still names it."""
-        resource = effect.resource
-        if effect.via or not isinstance(resource, Load):
+        place = effect.named_at
+        if place is None:
             return False
-        root = root_of(resource.place)
-        lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)
-        if not lasts or not isinstance(resource.place, Address):
-            return False
+        root = root_of(place)
         if any(not other.building and other.resource is root for other in self.state.effects):
             return False  # the object that holds the field is gone too
-        return resource.place not in self.state.env
+        return place not in self.state.env
 
     def length(self) -> int:
         """Number of basic blocks on the path: shorter ones explain better."""

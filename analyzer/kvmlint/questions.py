@@ -169,6 +169,18 @@ class Questions:
         """The object that an effect is about."""
         return root_of(effect.record or effect.resource)
 
+    def names_anew(self, effect: Effect) -> bool:
+        """Whether this function gives the field that named something another value on some path.
+        IMPRECISE: fields are told apart by their name alone."""
+        place = effect.named_at
+        return isinstance(place, Address) and f".{place.fields[-1]}" in self.found.ledger.stores
+
+    @staticmethod
+    def field_naming(effect: Effect) -> str:
+        """The name of the long-lived field from which an object was read; '' for none."""
+        place = effect.named_at
+        return place.fields[-1] if isinstance(place, Address) else ""
+
     @staticmethod
     def base(effect: Effect) -> Value:
         """The outermost object that an effect hangs off."""

@@ -50,7 +50,9 @@ class PrematureTeardown(Rule):
 
     Known limits
         A hypercall counts as reclaiming when its name has an inverse in the tables. The record must
-        supply an argument of the hypercall, have been looked up by one, or be one.
+        supply an argument of the hypercall, have been looked up by one, or be one. What a callee
+        that makes hypercalls of its own lets go of counts only where the calling function gives the
+        field that names it another value on some path.
     """
 
     id = "premature-teardown"
@@ -66,47 +68,90 @@ class PrematureTeardown(Rule):
                     yield from self._gone(function, exit_, failure)
 
     def _gone(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
+        narrator = function.narrator
+        call = narrator.call(failure)
         groups: dict[str, list[Effect]] = {}
         for effect in exit_.destroyed(failure):
             if effect.site == failure.site or effect.kind not in _JUDGED:
                 continue  # inside the callee: judged there
-            if failure.reclaims:
-                # An earlier turn's record, whose own reclaim succeeded, may go.
-                done = (failure.site, False) in effect.followed
-                found = not done and function.is_about(effect, failure)
-            else:
-                found = False
-            if not found:
-                found = (
-                    exit_.kind is ExitKind.ERROR
-                    and effect.kind in (EffectKind.MEMORY, EffectKind.COUNT)
-                    and exit_.still_named(effect)
-                )
-            if found:
+            # An earlier turn's record, whose own reclaim succeeded, may go.
+            done = (failure.site, False) in effect.followed
+            if failure.reclaims and not done and function.is_about(effect, failure):
                 groups.setdefault(function.base(effect).key, []).append(effect)
         for root, gone in sorted(groups.items()):
-            narrator = function.narrator
-            weak = all(effect.weak for effect in gone)
             what = " and ".join(dict.fromkeys(narrator.happened(e) for e in gone))
-            yield Finding(
-                self.id,
-                Severity.NOTE if weak else self.severity,
-                Precision.LOW if weak else Precision.HIGH,
-                function.name,
-                failure.hypercalls[0],
-                failure.site,
-                failure.site,
+            yield self._finding(
+                function,
+                exit_,
+                failure,
                 root,
-                f"{what} before {narrator.call(failure)}, which can fail",
-                narrator.steps(
-                    exit_.exit,
-                    [
-                        *((effect.site, narrator.happened(effect)) for effect in gone),
-                        (failure.site, "fails"),
-                        (exit_.exit.site, "returns with the record gone"),
-                    ],
-                ),
-                tuple(dict.fromkeys(f"gone: {narrator.standing(effect)}" for effect in gone)),
-                (f"{narrator.call(failure)} first, and the rest only after it succeeded",),
+                gone,
+                f"{what} before {call}, which can fail",
+                "returns with the record gone",
+                (f"{call} first, and the rest only after it succeeded",),
                 "EL2 still holds what the host has forgotten; nobody can try again",
             )
+        if exit_.kind is ExitKind.ERROR:
+            said = {id(effect) for gone in groups.values() for effect in gone}
+            yield from self._dangling(function, exit_, failure, said)
+
+    def _dangling(
+        self, function: FunctionPaths, exit_: PathExit, failure: Event, said: set[int]
+    ) -> Iterator[Finding]:
+        call = function.narrator.call(failure)
+        for effect in exit_.dangling(failure):
+            if id(effect) in said or effect.site == failure.site:
+                continue
+            # What a service lets go of is its own affair, but where this function means to give
+            # the field another value.
+            if effect.via and not function.names_anew(effect):
+                continue
+            field = function.field_naming(effect)
+            yield self._finding(
+                function,
+                exit_,
+                failure,
+                function.base(effect).key,
+                [effect],
+                f"{field} still names what was let go of before {call}, which can fail",
+                f"returns with {field} as it was",
+                (f"clear {field} where what it names is let go of",),
+                "whoever reads the field next uses, or lets go of, what may be gone by then",
+            )
+
+    def _finding(
+        self,
+        function: FunctionPaths,
+        exit_: PathExit,
+        failure: Event,
+        root: str,
+        gone: list[Effect],
+        message: str,
+        end: str,
+        undo: tuple[str, ...],
+        consequence: str,
+    ) -> Finding:
+        narrator = function.narrator
+        weak = all(effect.weak for effect in gone)
+        return Finding(
+            self.id,
+            Severity.NOTE if weak else self.severity,
+            Precision.LOW if weak else Precision.HIGH,
+            function.name,
+            failure.hypercalls[0],
+            failure.site,
+            failure.site,
+            root,
+            message,
+            narrator.steps(
+                exit_.exit,
+                [
+                    *((effect.site, narrator.happened(effect)) for effect in gone),
+                    (failure.site, "fails"),
+                    (exit_.exit.site, end),
+                ],
+            ),
+            tuple(dict.fromkeys(f"gone: {narrator.standing(effect)}" for effect in gone)),
+            undo,
+            consequence,
+        )

@@ -145,6 +145,20 @@ def test_the_vector_is_set_without_a_look_in_6_1(result_6_1: Result) -> None:
     assert SET_VECTOR in found(result_6_1, "arch/arm64/kvm/arm.c")
 
 
+def test_what_6_1_forgets_at_a_later_failure(result_6_1: Result) -> None:
+    """kvm_arch_init_vm() keeps its share when the cpumask can't be allocated; parent_task names a
+    task whose reference was put when the next share fails. Read in the source of 6.1."""
+    errors = {
+        (d.function, d.rule, d.hypercall)
+        for d in result_6_1.diagnostics
+        if d.severity is Severity.ERROR and d.span.path != MMU
+    }
+    assert errors == {
+        ("kvm_arch_init_vm", "missing-rollback", "__pkvm_host_share_hyp"),
+        ("kvm_arch_vcpu_run_map_fp", "premature-teardown", "__pkvm_host_share_hyp"),
+    }
+
+
 def test_each_known_defect_is_proven(result_6_12: Result) -> None:
     """With a path that ends in a return, what stands, and the errnos that EL2 really gives."""
     errnos = {row.hypercall: row.errno for row in SITES}

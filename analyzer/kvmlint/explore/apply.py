@@ -8,7 +8,7 @@ from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.effects import make, undo
 from kvmlint.explore.hypercalls import hand_over, record_event
 from kvmlint.explore.oracle import ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import MARK_DROPPED, Effect, EffectKind, Event, State
+from kvmlint.explore.state import MARK_DROPPED, STALE, Effect, EffectKind, Event, State
 from kvmlint.explore.values import Address, Compute, Const, Errno, Load, Pure, Result, Value, Var
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ def _apply(
             effect = effect._replace(via="")  # fresh, and handed to this function
         if effect.building:
             make(state, effect)
+        elif effect.handed == STALE:
+            state.effects |= {effect}  # nobody's undo: it is only remembered who is gone
         elif (effect.family, effect.resource) not in undone:
             undo(calls.ledger, state, effect, site)
     if behaviour.hypercalls:

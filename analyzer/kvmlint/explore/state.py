@@ -6,7 +6,19 @@ from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from kvmlint.explore.facts import Fact
-from kvmlint.explore.values import Pool, Result, Value, mentions
+from kvmlint.explore.values import (
+    Address,
+    Load,
+    Pool,
+    Result,
+    Value,
+    Var,
+    mentions,
+    root_of,
+)
+
+STALE = "stale"
+"""Why an effect is nobody's duty: see Effect.handed."""
 
 
 class EffectKind(Enum):
@@ -32,7 +44,8 @@ class Effect(NamedTuple):
     """A change of host state that stands. ``building`` is False for destroying ones. ``site`` is
     the operation that made it; ``old`` an earlier turn's, ``many`` several turns'. ``followed``
     are (site, failed) of the hypercalls after it. ``handed`` is '' or why it is nobody's duty any
-    more: 'el2' (memory donated), 'unseen' (given to a callee without known body). ``via`` is the
+    more: 'el2' (memory donated), 'unseen' (given to a callee without known body); 'stale' is what
+    a service let go of while a field of its caller's object still names it. ``via`` is the
     callee that made it. ``operands`` of an acquiring hypercall are its arguments and result."""
 
     kind: EffectKind
@@ -49,6 +62,15 @@ class Effect(NamedTuple):
     handed: str
     via: str
     weak: bool
+
+    @property
+    def named_at(self) -> Value | None:
+        """The long-lived field from which the resource was read; None when it is no such thing."""
+        if not isinstance(self.resource, Load) or not isinstance(self.resource.place, Address):
+            return None
+        root = root_of(self.resource.place)
+        lasts = isinstance(root, Load) or (isinstance(root, Var) and not root.local)
+        return self.resource.place if lasts else None
 
     def order(self) -> tuple[object, ...]:
         """Structural order, total: no two effects share it, so that no answer hangs on the order in

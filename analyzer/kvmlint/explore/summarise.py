@@ -6,7 +6,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import Effect, EffectKind, is_swallowed
+from kvmlint.explore.state import STALE, Effect, EffectKind, is_swallowed
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -59,7 +59,7 @@ def summarise(found: Exploration) -> Summary:
         (e.family, e.resource, e.operands): e
         for behaviour in ordered
         for e in behaviour.effects
-        if not e.building
+        if not e.building and e.handed != STALE
     }
     for key, effect in (*found.ledger.destroyed.items(), *found.ledger.reclaims.items()):
         many = found.ledger.in_loop(effect.site)
@@ -141,7 +141,9 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
             continue  # destroyed two calls down, and nobody up here can name it
         given = effect.resource is value or _written(exit_, effect.resource)
         if service and effect.kind not in _CARRIED and not given:
-            continue
+            if not _left_named(effect, exit_):
+                continue
+            effect = effect._replace(handed=STALE)
         if effect.building and effect.kind is not EffectKind.LOCK:
             partial = effect.kind is EffectKind.ACQUIRE and (effect.old or effect.many)
             if (exit_.kind is ExitKind.ERROR or failed) and not partial:
@@ -156,7 +158,8 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         keep.append(
             effect._replace(
                 many=effect.many or effect.old or found.ledger.in_loop(effect.site),
-                weak=effect.weak or failed or exit_.kind is ExitKind.ERROR,
+                weak=effect.weak
+                or (effect.handed != STALE and (failed or exit_.kind is ExitKind.ERROR)),
             )
         )
     keep = _folded(keep)
@@ -187,6 +190,18 @@ def _folded(effects: list[Effect]) -> list[Effect]:
             first[effect.family] = effect if other is None else other._replace(many=True)
     rest = [e for e in effects if not (e.building and e.kind is EffectKind.ACQUIRE)]
     return sorted([*rest, *first.values()], key=Effect.order)
+
+
+def _left_named(effect: Effect, exit_: Exit) -> bool:
+    """Whether an object is let go of while a field of the caller's object still names it."""
+    place = effect.named_at
+    return (
+        not effect.building
+        and effect.kind in (EffectKind.MEMORY, EffectKind.COUNT)
+        and place is not None
+        and _nameable(root_of(place))
+        and place not in exit_.state.env
+    )
 
 
 def _visible(effect: Effect) -> bool:
