@@ -15,10 +15,12 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from kvmlint import __version__, runner
 from kvmlint.diagnostic import (
+    Change,
     Diagnostic,
     Errno,
     Note,
     Notification,
+    Origin,
     Precision,
     RuleInfo,
     Severity,
@@ -101,6 +103,7 @@ def test_everything() -> None:
                 "fingerprint": "0123456789abcdef",
                 "suppression": None,
                 "allowed": None,
+                "commit": None,
             }
         ],
         "notifications": [
@@ -147,6 +150,24 @@ def test_where_it_is_allowed() -> None:
     }
 
 
+def test_with_which_commit_it_came() -> None:
+    change, later = (
+        Change("c0ffee" * 6 + "abcd", "commit c0ffeec0ffee", "lend: share"),
+        Change("", "x"),
+    )
+    value = log(
+        replace(FINDING, origin=Origin(change, 2, new=False)),
+        replace(FINDING, origin=Origin(later, 3, removed=change)),
+    )
+    VALIDATOR.validate(value)
+    first = {"id": change.id, "name": change.name, "subject": "lend: share"}
+    second = {"id": None, "name": "x", "subject": ""}
+    assert [found["commit"] for found in cast("list[dict[str, object]]", value["findings"])] == [
+        {**first, "number": 2, "new": False, "removed_by": None},
+        {**second, "number": 3, "new": True, "removed_by": first},
+    ]
+
+
 def test_the_schema_takes_it() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     place = Span(".kvmlint.toml", 4, 1, 4, 13)
@@ -170,7 +191,7 @@ def without(value: Mapping[str, object], *path: str | int) -> object:
 @pytest.mark.parametrize("name", [field.name for field in fields(Diagnostic)])
 def test_nothing_of_a_finding_is_left_out(name: str) -> None:
     """A field that is new in Diagnostic must get a member, and the schema must ask for it."""
-    member = {"severity": "level", "span": "end_column"}.get(name, name)
+    member = {"severity": "level", "span": "end_column", "origin": "commit"}.get(name, name)
     value = log(FINDING)
     with pytest.raises(ValidationError):
         VALIDATOR.validate(without(value, "findings", 0, member))

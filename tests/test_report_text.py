@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from kvmlint.diagnostic import (
+    Change,
     Diagnostic,
     Errno,
     Note,
     Notification,
+    Origin,
     Precision,
     RuleInfo,
     Severity,
@@ -299,3 +301,40 @@ def test_readme_table_is_replaced_and_the_rest_kept() -> None:
     assert with_table(want, (RULE, OTHER)) == want
     with pytest.raises(ValueError, match="rules"):
         with_table("# x\n", (RULE,))
+
+
+FIRST = Change("1" * 40, "commit 111111111111", "KVM: arm64: share \x1b[2J less")
+LATER = Change("", "uncommitted changes")
+
+
+def test_a_series_is_told_by_change() -> None:
+    diagnostics = (
+        replace(SHARE, origin=Origin(FIRST, 1)),
+        replace(SHARE, origin=Origin(FIRST, 1, removed=LATER)),
+        replace(SHARE, origin=Origin(LATER, 2, new=False)),
+    )
+    blocks = render("text", report(*diagnostics), Style()).split("\n\n")
+    title = 'commit 111111111111 ("KVM: arm64: share \\x1b[2J less")'
+    finding = render("text", report(SHARE), Style()).split("\n\n")[0]
+    head, _, rest = finding.partition("\n")
+    assert blocks[:-1] == [
+        title,
+        finding,
+        f"{head}\n  removed again by uncommitted changes\n{rest}",
+        "uncommitted changes",
+        f"{head}\n  it was there before; this changes its path\n{rest}",
+    ]
+
+
+@pytest.mark.parametrize("form", ["terse", "gcc"])
+def test_lines_for_tools_know_of_no_change(form: str) -> None:
+    changed = replace(SHARE, origin=Origin(FIRST, 1, removed=LATER))
+    assert render(form, report(changed), Style()) == render(form, report(SHARE), Style())
+
+
+def test_what_is_said_of_a_related_place_is_never_cut() -> None:
+    words = "handle___lend() can return -EPERM now: this change brings it"
+    place = note(f"{KVM}/hyp/nvhe/hyp-main.c", 259, "cpu_reg(host_ctxt, 1) = -EPERM;", words)
+    text = render("text", report(replace(SHARE, related=(place,))), Style(width=70))
+    assert words in " ".join(text.split())
+    assert max(width(line) for line in text.splitlines() if "see also" in line) <= 70

@@ -10,7 +10,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from kvmlint.diagnostic import Diagnostic, Errno, Note, Notification, RuleInfo
+from kvmlint.diagnostic import (
+    Change,
+    Diagnostic,
+    Errno,
+    Note,
+    Notification,
+    Origin,
+    RuleInfo,
+)
 from kvmlint.report import Report, Style
 from kvmlint.report.safe import safe
 from kvmlint.source import Span
@@ -77,7 +85,18 @@ def _finding(d: Diagnostic) -> Json:
         "fingerprint": d.fingerprint,
         "suppression": d.suppression or None,
         "allowed": None if d.allowed is None else _place(d.allowed),
+        "commit": None if d.origin is None else _origin(d.origin),
     }
+
+
+def _origin(origin: Origin) -> Json:
+    removed = None if origin.removed is None else _change(origin.removed)
+    number: dict[str, Json] = {"number": origin.number, "new": origin.new, "removed_by": removed}
+    return {**_change(origin.change), **number}
+
+
+def _change(change: Change) -> dict[str, Json]:
+    return {"id": change.id or None, "name": change.name, "subject": change.subject}
 
 
 def _place(span: Span) -> dict[str, Json]:

@@ -88,7 +88,11 @@ def _run(report: Report) -> om.Run:
             )
         ],
         results=[
-            _result(d, index.get(d.rule, -1), files.get(d.span.path), hashes.get(d.span.path, {}))
+            _result(d, index.get(d.rule, -1), None, {})
+            if d.origin is not None and d.origin.removed is not None  # it is in no file any more
+            else _result(
+                d, index.get(d.rule, -1), files.get(d.span.path), hashes.get(d.span.path, {})
+            )
             for d in shown
         ],
     )
@@ -169,8 +173,23 @@ def _result(
             "errnos": list(dict.fromkeys(errno.name for errno in d.errnos)),
             "standing": list(d.standing),
             "undo": list(d.undo),
+            **_change(d),
         },
     )
+
+
+def _change(d: Diagnostic) -> dict[str, object]:
+    """With which change of a series a finding came."""
+    if d.origin is None:
+        return {}
+    change, removed = d.origin.change, d.origin.removed
+    return {
+        "commit": change.id,
+        "change": change.name,
+        "subject": change.subject,
+        "new": d.origin.new,
+        **({"removedBy": removed.id or removed.name} if removed is not None else {}),
+    }
 
 
 def _suppression(d: Diagnostic) -> om.Suppression:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from kvmlint.diagnostic import Diagnostic, Errno, Note, Notification, Severity
+from kvmlint.diagnostic import Change, Diagnostic, Errno, Note, Notification, Origin, Severity
 from kvmlint.report import Report, Style
 from kvmlint.report.safe import cut, pad, safe, width
 from kvmlint.source import Span
@@ -33,13 +33,37 @@ _LEVEL = {Severity.ERROR: _Ink.ERROR, Severity.WARNING: _Ink.WARNING, Severity.N
 
 def render(report: Report, style: Style) -> str:
     """All findings, what was not analysed (on request), a summary; '' when there is nothing."""
-    blocks = ["\n".join(_finding(d, style)) for d in report.diagnostics]
+    blocks = list(_findings(report.diagnostics, style))
     skipped = [n for n in report.notifications if not n.failed]
     if style.notifications and skipped:
         blocks.append("\n".join(_notification(n, style) for n in skipped))
     if report.diagnostics:
         blocks.append(_summary(report.diagnostics, 0 if style.notifications else len(skipped)))
     return "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def _findings(diagnostics: Iterable[Diagnostic], style: Style) -> Iterator[str]:
+    """A block a finding; those of a series of changes below the change that brings them."""
+    latest: Change | None = None
+    for d in diagnostics:
+        change = d.origin.change if d.origin is not None else None
+        if change is not None and change != latest:
+            yield _ink(_change(change), _Ink.PATH, style)
+        latest = change
+        yield "\n".join(_finding(d, style))
+
+
+def _change(change: Change) -> str:
+    subject = f' ("{safe(change.subject)}")' if change.subject else ""
+    return f"{safe(change.name)}{subject}"
+
+
+def _origin(origin: Origin) -> Iterator[str]:
+    """What a heading doesn't tell of how a finding came."""
+    if not origin.new:
+        yield "it was there before; this changes its path"
+    if origin.removed is not None:
+        yield f"removed again by {_change(origin.removed)}"
 
 
 def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
@@ -54,6 +78,8 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
     if d.suppression:
         where = f" at {_short(d.allowed, folder)}" if d.allowed else ""
         yield from _wrap(f"allowed{where} because: {safe(d.suppression)}", style.width)
+    for words in _origin(d.origin) if d.origin is not None else ():
+        yield from _wrap(words, style.width)
     yield from _wrap(_header(d, folder), style.width)
     yield from _steps(d.steps, folder, style)
     for label, texts in _standing(d.standing):
@@ -63,10 +89,18 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
     if d.consequence:
         yield from _wrap(f"consequence: {safe(d.consequence)}", style.width)
     for note in d.related:
-        text = f"  {safe(note.text)}" if note.text else ""
-        yield cut(
-            f"  see also: {_short(note.span, folder)}{text}  {safe(note.message)}", style.width
-        )
+        yield from _related(note, folder, style)
+
+
+def _related(note: Note, folder: str, style: Style) -> Iterator[str]:
+    """The source line is left out where there is no room for what is said about it."""
+    place, words = f"see also: {_short(note.span, folder)}", safe(note.message)
+    text = f"  {safe(note.text)}" if note.text else ""
+    line = f"  {place}{text}  {words}"
+    if width(line) <= style.width:
+        yield line
+    else:
+        yield from _wrap(f"{place}  {words}", style.width)
 
 
 def _header(d: Diagnostic, folder: str) -> str:
