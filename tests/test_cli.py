@@ -19,6 +19,7 @@ import pytest
 from kvmlint import __version__, cli
 from kvmlint.commands import catalogue
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, RuleInfo, Severity
+from kvmlint.exempt import Exemption
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import Role
 from kvmlint.source import MAX_BYTES, SourceError, Span
@@ -36,6 +37,7 @@ class Options:
     min_level: Severity
     min_precision: Precision
     jobs: int
+    exemptions: tuple[Exemption, ...] = ()
 
 
 @dataclass(frozen=True)

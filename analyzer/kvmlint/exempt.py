@@ -59,6 +59,7 @@ def apply(
             number
             for number, exemption in enumerate(exemptions)
             if exemption.rule == diagnostic.rule
+            and not path.startswith("../")
             and fnmatchcase(diagnostic.function, exemption.function)
             and fnmatchcase(path, exemption.path)
         ]

@@ -29,6 +29,8 @@ class Scope:
 
     def spans(self, path: str) -> bool:
         """Whether a path lies in a folder that was analysed as a whole."""
+        if path.startswith(("../", "/")) or path == "..":
+            return False
         return any(
             folder == "." or path == folder or path.startswith(f"{folder}/")
             for folder in self.folders

@@ -84,6 +84,7 @@ def check(
     named = [path for path in paths if path != "-"]
     with mended_by_the_user(), store_for(no_cache) as store:
         config = config_for(tree or (named[0] if named else "."))
+        baseline = config.baseline if baseline is None else baseline
         listed = load(baseline) if baseline and write_baseline is None else None
         options = chosen(config, tree, select, ignore, min_level, min_precision, jobs)
         began = perf_counter()

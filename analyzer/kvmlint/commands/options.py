@@ -95,14 +95,30 @@ def chosen(
     known = infos()
     return Options(
         tree=tree,
-        select=ids("--select", select, known) or ids(config.path, config.select, known),
-        ignore=ids("--ignore", ignore, known) or ids(config.path, config.ignore, known),
+        select=ids("--select", select, known) or frozenset(config.select),
+        ignore=ids("--ignore", ignore, known) or frozenset(config.ignore),
         min_level=Severity(min_level) if min_level else config.min_level or Severity.WARNING,
         min_precision=(
             Precision(min_precision) if min_precision else config.min_precision or Precision.MEDIUM
         ),
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=_jobs(config, jobs),
+        exemptions=config.exemptions,
     )
+
+
+def _jobs(config: Config, jobs: int) -> int:
+    """Processes. A file comes with somebody's tree: it can ask for as many as there are CPUs."""
+    cpus = len(os.sched_getaffinity(0))
+    if config.jobs is not None and not given("jobs"):
+        return min(config.jobs or cpus, cpus)
+    return jobs or cpus
+
+
+def given(option: str) -> bool:
+    """Whether the user wrote an option of the command that runs on the command line."""
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source(option) if context is not None else None
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 @contextmanager
@@ -124,7 +140,7 @@ def config_for(start: str) -> Config:
     from kvmlint import config
 
     file = config.find(Path(start))
-    return config.load(file) if file else config.Config()
+    return config.load(file, [rule.id for rule in infos()]) if file else config.Config()
 
 
 def knowledge_for(config: Config) -> Knowledge | None:

@@ -113,3 +113,6 @@ def parse(document: Document) -> Reader:
         elif "at end of document" in message:
             line = len(document.text.splitlines())
         raise KnowledgeError(document.path, line, "", f"not valid TOML: {message}") from error
+    except (ValueError, RecursionError):  # a number of 5,000 digits, 5,000 brackets
+        why = "not TOML that kvmlint can read: a number too long, or arrays too deep"
+        raise KnowledgeError(document.path, 0, "", why) from None
