@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import suppress
@@ -282,3 +283,68 @@ def test_the_command_line_wins_over_jobs(
     run("-j", "1", "sub")
     run("-j0", "sub")
     assert asked == [2, 1, 3]
+
+
+# --- kvmlint config -------------------------------------------------------------------------------
+
+
+def test_what_is_in_force(run: Run, tmp_path: Path) -> None:
+    text = FULL.replace('\n[knowledge.family.ticket]\nkind = "memory"', "")
+    file = written(tmp_path, text)
+    code, out, err = run("config", "sub", "--min-level", "error")
+    assert (code, err) == (0, "")
+    assert [line.split("  ", 1)[0].strip() for line in out.splitlines()] == [
+        *("file", "tree", "select", "ignore", "min-level", "min-precision", "jobs", "baseline"),
+        *("table", "suppress", "suppress"),
+    ]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[0] == f"file {file}"
+    assert lines[1] == "tree none (default)"
+    assert lines[2] == f"select ignored-return, missing-rollback ({file}:2)"
+    assert lines[4] == "min-level error (command line)"
+    assert lines[5] == f"min-precision low ({file}:5)"
+    assert lines[8] == f"table roles.neutral ({file}:23)"
+    assert lines[9] == (
+        f"suppress ignored-return in arch/arm64/kvm/pkvm.c pkvm_create_hyp_vm -- why ({file}:9)"
+    )
+
+
+def test_defaults_and_a_tree(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "arch").mkdir()
+    code, out, err = run("config", "--format", "json", "--ignore", "ignored-return")
+    assert (code, err) == (0, "")
+    log = json.loads(out)
+    assert (log["file"], log["tables"], log["suppress"]) == (None, [], [])
+    assert {name: (s["value"], s["from"]) for name, s in log["settings"].items()} == {
+        "tree": (str(tmp_path), "found"),
+        "select": ([], "default"),
+        "ignore": (["ignored-return"], "command line"),
+        "min-level": ("warning", "default"),
+        "min-precision": ("medium", "default"),
+        "jobs": (1, "default"),
+        "baseline": ("", "default"),
+    }
+
+
+def test_json_says_what_the_text_says(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, ENTRY + '[check]\nmin-level = "note"\n[knowledge.roles]\n')
+    log = json.loads(run("config", "--format", "json")[1])
+    assert log["file"] == str(file)
+    assert log["settings"]["min-level"] == {"value": "note", "from": "file", "line": 6}
+    assert log["suppress"] == [
+        {"path": "a.c", "function": "*", "rule": "ignored-return", "reason": "why", "line": 1}
+    ]
+
+
+def test_config_checks_the_tables_too(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, "[knowledge.rolls]\n")
+    code, out, err = run("config")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {file}:1: knowledge.rolls: unknown key 'rolls'")
+
+
+def test_config_is_safe_to_print(run: Run, tmp_path: Path) -> None:
+    written(tmp_path, ENTRY.replace("why", "a\\u001b[2Jb"))
+    _, out, _ = run("config")
+    assert "\x1b" not in out
+    assert "a\\x1b[2Jb" in out

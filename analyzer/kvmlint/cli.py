@@ -17,6 +17,7 @@ from kvmlint.commands import catalogue
 from kvmlint.commands.audit import audit
 from kvmlint.commands.cache import cache
 from kvmlint.commands.check import check
+from kvmlint.commands.config import config
 from kvmlint.commands.diff import diff
 from kvmlint.commands.dump import dump
 from kvmlint.commands.explain import explain
@@ -37,7 +38,7 @@ def app() -> None:
     """
 
 
-for _command in (check, diff, audit, explain, cache, dump):
+for _command in (check, diff, audit, explain, config, cache, dump):
     app.add_command(_command)
 
 
