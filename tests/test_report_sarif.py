@@ -179,7 +179,9 @@ def test_suppressed() -> None:
     assert at(result, "suppressions") == [{"kind": "inSource", "justification": "on purpose"}]
 
 
-@pytest.mark.parametrize(("path", "kind"), [(FINDING.span.path, "inSource"), ("x/.kvmlint.toml", "external")])
+@pytest.mark.parametrize(
+    ("path", "kind"), [(FINDING.span.path, "inSource"), ("x/.kvmlint.toml", "external")]
+)
 def test_where_it_is_suppressed(path: str, kind: str) -> None:
     result = one(replace(FINDING, suppression="why", allowed=Span(path, 4, 1, 4, 13)))
     assert at(result, "suppressions", 0, "kind") == kind
