@@ -74,6 +74,10 @@ class Surroundings(Protocol):
         """Summary of a function that another host file defines."""
         ...
 
+    def host_helper(self, path: str, function: str) -> Summary | None:
+        """Summary of a function of another host file that reaches no hypercall."""
+        ...
+
     def host_module(self, path: str) -> Module:
         """The analysis of another host file."""
         ...
@@ -148,6 +152,10 @@ class Module:
             return self.program.el2_summary(function)
         return self.program.host_summary(self.unit.file.path, function)
 
+    def helper(self, function: str) -> Summary | None:
+        """Summary of a function of another host file that reaches no hypercall."""
+        return self.program.host_helper(self.unit.file.path, function)
+
     def own_summary(self, function: str) -> Summary | None:
         """Summary of a function of this file, or None when it says nothing worth the cost, can't be
         explored, or is being explored (recursion: IMPRECISE, an unknown call)."""
@@ -204,6 +212,7 @@ class Module:
                     merged.given_up or made.given_up,
                     merged.passed | made.passed,
                     merged.undecoded or made.undecoded,
+                    merged.service or made.service,
                 )
         return merged
 

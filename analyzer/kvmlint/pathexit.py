@@ -129,7 +129,7 @@ class PathExit:
             if root_of(held) is resource:
                 root = root_of(place)
                 local = isinstance(root, Var) and root.local
-                if not local and root is not resource and self._lives(root):
+                if not local and root is not resource and self.lives(root):
                     return True
         return any(
             other.building
@@ -138,8 +138,10 @@ class PathExit:
             for other in self.state.effects
         )
 
-    def _lives(self, holder: Value) -> bool:
-        """Whether an object still exists: memory made on this path may have been freed again."""
+    def lives(self, value: Value) -> bool:
+        """Whether the object that a value is or points into still exists: memory made on this path
+        may have been freed again."""
+        holder = root_of(value)
         if not (isinstance(holder, Result) and holder.role == "fresh"):
             return True
         return any(effect.resource is holder for effect in self.state.effects)

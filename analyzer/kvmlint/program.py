@@ -136,6 +136,17 @@ class Program:
             return None
         return self.host_module(where).own_summary(function)
 
+    def host_helper(self, path: str, function: str) -> Summary | None:
+        """Summary of a function that another host file defines, which reaches no hypercall, when it
+        does what the tables know."""
+        where = self.index.resolve(path, function)
+        if where is None or where == path or self.may_reach(where, function):
+            return None
+        self.trace.asks("file", where)
+        if not any(self.knowledge.effects(name) for name in self.index.calls[where, function]):
+            return None
+        return self.host_module(where).own_summary(function)
+
     def hypercall(self, name: str) -> HypercallContract:
         """The contract of a hypercall, from its handler at EL2."""
         self.trace.uses("contract", name)

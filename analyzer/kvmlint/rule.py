@@ -111,6 +111,15 @@ class FunctionPaths(Questions):
         """EL2's contract of the hypercall that an event is about."""
         return self.oracle.hypercall(event.hypercalls[0])
 
+    def is_service(self, event: Event) -> bool:
+        """Whether a callee that failed does work of its own, of which the hypercall is a part: it
+        issues several, or answers with data or an errno."""
+        if not event.via:
+            return False
+        summary = self.oracle.summary(event.via)
+        service = summary is not None and summary.service
+        return service or self.contract(event).kind is ReturnKind.MIXED
+
     def calls_function(self, site: int) -> bool:
         """Whether an operation calls a function of this program, not an entry point."""
         name = self.found.ledger.callee(site)

@@ -13,7 +13,6 @@ from kvmlint.rule import (
     FunctionPaths,
     PathExit,
     Precision,
-    ReturnKind,
     Rule,
     Severity,
 )
@@ -68,27 +67,25 @@ class MissingRollback(Rule):
     def paths(self, function: FunctionPaths) -> Iterator[Finding]:
         for exit_ in function.exits:
             failure = exit_.failure
-            if (
-                failure is not None
-                and not failure.reclaims
-                and not self._service(function, failure)
-            ):
+            if failure is not None and not failure.reclaims:
                 yield from self._left(function, exit_, failure)
             yield from self._acquired(function, exit_)
 
-    @staticmethod
-    def _service(function: FunctionPaths, failure: Event) -> bool:
-        """Whether a callee did work of its own and an errno is only one of its answers (data or an
-        errno): what was done before it is a completed step, not half of a transaction."""
-        return bool(failure.via) and function.contract(failure).kind is ReturnKind.MIXED
-
     def _left(self, function: FunctionPaths, exit_: PathExit, failure: Event) -> Iterator[Finding]:
         groups: dict[str, list[Effect]] = {}
+        service = function.is_service(failure)
         for effect in exit_.made(after=failure):
+            if service and not self._is_lost(exit_, effect):
+                continue  # what was done before is a completed step, not half of a transaction
             if effect.kind in _JUDGED and self._owed(function, exit_, effect):
                 groups.setdefault(function.root(effect).key, []).append(effect)
         for root, standing in sorted(groups.items()):
             yield self._report(function, exit_, failure, root, standing)
+
+    @staticmethod
+    def _is_lost(exit_: PathExit, effect: Effect) -> bool:
+        """Whether it is memory that this function alone knew of."""
+        return effect.kind is EffectKind.MEMORY and not effect.via and not exit_.handed_over(effect)
 
     @staticmethod
     def _owed(function: FunctionPaths, exit_: PathExit, effect: Effect) -> bool:

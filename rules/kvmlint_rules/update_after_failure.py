@@ -44,8 +44,9 @@ class UpdateAfterFailure(Rule):
 
     Known limits
         A field counts as success-only when a path on which the call succeeded sets it too, and it
-        receives the call's result, or this function tests it, or another failing path leaves it
-        alone. Names of fields that hold errors (err, ret, status) are taken at their word.
+        receives the call's result, or memory that the failing path has freed, or this function
+        tests it, or another failing path leaves it alone. Names of fields that hold errors (err,
+        ret, status) are taken at their word.
     """
 
     id = "update-after-failure"
@@ -108,6 +109,8 @@ class UpdateAfterFailure(Rule):
             return ""
         if effect.record is not None and failure in exit_.state.failed_in(effect.record):
             return "it is given the errno"
+        if effect.record is not None and not exit_.lives(effect.record):
+            return "it is given memory that was freed because the call failed"
         if not function.says_done(effect):
             return ""
         if function.is_tested(effect):

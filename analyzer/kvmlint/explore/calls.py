@@ -92,6 +92,8 @@ class Calls(TableEffects):
         role = self.knowledge.role(name)
         if role is None or role is Role.NEUTRAL or role is Role.PURE:
             summary = self.oracle.summary(name)
+            if summary is None and role is None and self._gives_memory(state, op):
+                summary = self.oracle.helper(name)
         if summary is not None and summary.given_up:
             self.ledger.given_up.add(site)
         elif summary is not None:
@@ -110,6 +112,13 @@ class Calls(TableEffects):
             called_with(self.oracle, state, role, name, args[0])
         for arg in args:
             state.read(arg)
+
+    def _gives_memory(self, state: State, op: CallOp) -> bool:
+        """Whether a call is given memory that this path obtained."""
+        if self.world is World.EL2:
+            return False
+        made = {e.resource for e in state.effects if e.building and e.kind is EffectKind.MEMORY}
+        return bool(made) and any(root_of(arg) in made for arg in self.arguments(state, op))
 
     def _callback(self, state: State, op: CallOp, site: int, field: str) -> list[State]:
         """A call through a field: 0, or whatever errno the function stored there returns. Which one

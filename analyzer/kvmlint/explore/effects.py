@@ -72,6 +72,17 @@ class Ledger:
         """Whether an operation can run again."""
         return 0 <= site < len(self.loops) and bool(self.loops[site])
 
+    def unwinds_own(self, reclaim: Effect) -> bool:
+        """Whether a reclaiming call stands in a loop that unwinds what this function acquired: then
+        it is not about anything of its callers'."""
+        if not self.in_loop(reclaim.site):
+            return False
+        heads = {self.first[head] for head in self.loops[reclaim.site]}
+        return any(
+            family == reclaim.family and not heads.isdisjoint(sites)
+            for (_, family), sites in self.undone.items()
+        )
+
     def made_in_turns(self, effect: Effect) -> bool:
         """Whether an effect may be one of several made by turns of a loop."""
         return effect.old or effect.many or self.in_loop(effect.site)

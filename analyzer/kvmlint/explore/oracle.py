@@ -88,7 +88,8 @@ class Summary:
     globals that the callee or its callees may write. ``given_up``: it can be seen, but exploring
     it was too expensive; nothing is known. ``passed`` are functions whose address it gives to code
     that can't be seen: they may answer in its stead. ``undecoded``: a value that is data or an
-    errno is returned as it is."""
+    errno is returned as it is. ``service``: a public function that may fail at one of many
+    hypercalls is no wrapper of one."""
 
     function: str
     parameters: tuple[str, ...]
@@ -102,6 +103,7 @@ class Summary:
     given_up: bool = False
     passed: frozenset[str] = frozenset()
     undecoded: bool = False
+    service: bool = False
 
 
 def carries(summary: Summary) -> bool:
@@ -126,6 +128,11 @@ class Oracle(Protocol):
 
     def mode(self, name: str) -> tuple[str, bool] | None:
         """The mode predicate that a macro stands for, and its answer when the macro is true."""
+        ...
+
+    def helper(self, function: str) -> Summary | None:
+        """Summary of a function of another file that reaches no hypercall: asked only where it is
+        given memory that this function must see to."""
         ...
 
     def has_inverse(self, function: str) -> bool:

@@ -6,7 +6,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import STALE, Effect, EffectKind, is_swallowed
+from kvmlint.explore.state import STALE, Effect, EffectKind, Event, is_swallowed
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -16,6 +16,7 @@ from kvmlint.explore.values import (
     Value,
     Var,
     base_object,
+    mentions,
     number_of,
     root_of,
 )
@@ -47,11 +48,10 @@ def summarise(found: Exploration) -> Summary:
         twin = classes.get(slot)
         classes[slot] = behaviour if twin is None else _join(twin, behaviour)
     ordered = sorted(classes.values(), key=_order)
-    names = {name for c in ordered if c.failed for name in c.hypercalls}
-    if len(names) > 1 and not function.static:
-        # A service that may fail at one of many steps is no wrapper of a hypercall: what its
-        # callers did before is a completed step, whatever failed in here.
-        ordered = [c._replace(failed=False, hypercalls=()) for c in ordered]
+    failing = [c for c in ordered if c.failed]
+    service = len({name for c in failing for name in c.hypercalls}) > 1 and not function.static
+    if service:
+        ordered = sorted([*(c for c in ordered if not c.failed), *_widen(failing)], key=_order)
     imprecise = len(ordered) > MAX_CLASSES
     if imprecise:
         ordered = _widen(ordered)
@@ -62,6 +62,8 @@ def summarise(found: Exploration) -> Summary:
         if not e.building and e.handed != STALE
     }
     for key, effect in (*found.ledger.destroyed.items(), *found.ledger.reclaims.items()):
+        if found.ledger.unwinds_own(effect):
+            continue
         many = found.ledger.in_loop(effect.site)
         undoes[key] = effect._replace(many=many)
     at_el2 = found.world is World.EL2
@@ -80,6 +82,7 @@ def summarise(found: Exploration) -> Summary:
         frozenset(found.ledger.stores),
         passed=frozenset(found.ledger.passed),
         undecoded=any(e.value in e.state.undecoded for e in found.exits if e.value is not None),
+        service=service,
     )
 
 
@@ -115,7 +118,7 @@ def _shape(value: Value | None) -> object:
 def _class(found: Exploration, exit_: Exit) -> SummaryClass:
     state = exit_.state
     last = exit_.failure()
-    last_failed = last is not None and not is_swallowed(last)
+    last_failed = last is not None and not is_swallowed(last) and not _undo_failed(exit_, last)
     failed = last_failed and exit_.kind is not ExitKind.SUCCESS
     if failed and last is not None:
         hypercalls = last.hypercalls
@@ -178,6 +181,18 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
         tuple(keep),
         tuple(writes[:MAX_WRITES]),
         tuple(sorted((v for v in state.given if _nameable(v)), key=lambda v: v.key)),
+    )
+
+
+def _undo_failed(exit_: Exit, failure: Event) -> bool:
+    """Whether the failure is that of an undo, while the status of another call is returned:
+    ``ret = share(b); if (ret) { WARN_ON(unshare(a)); return ret; }``."""
+    value = exit_.value
+    return (
+        bool(failure.reclaims)
+        and isinstance(value, Result)
+        and value.role == "status"
+        and not mentions(value, failure.status)
     )
 
 

@@ -1,4 +1,4 @@
-"""Who defines and who calls what among the host files of a tree, by their text alone."""
+"""Who defines and who calls what among a tree's host files and headers, by their text alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError
 from kvmlint.trace import Trace
-from kvmlint.tree.extent import host_files
+from kvmlint.tree.extent import headers, host_files
 from kvmlint.tree.tree import Tree
 
 Site: TypeAlias = tuple[str, str]
@@ -20,11 +20,13 @@ Site: TypeAlias = tuple[str, str]
 @dataclass(slots=True)
 class HostIndex:
     """Calls between functions. ``calls`` maps a function to the names it calls, ``issues`` to the
-    hypercalls it issues, ``public`` a name to the files that define it without ``static``."""
+    hypercalls it issues, ``public`` a name to the files that define it without ``static``,
+    ``inline`` to the headers that define it."""
 
     calls: dict[Site, frozenset[str]] = field(default_factory=dict)
     issues: dict[Site, frozenset[str]] = field(default_factory=dict)
     public: dict[str, list[str]] = field(default_factory=dict)
+    inline: dict[str, list[str]] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
     _callers: dict[str, list[Site]] = field(default_factory=dict)
 
@@ -34,15 +36,15 @@ class HostIndex:
         if (path, name) in self.calls:
             return path
         self.trace.asks("resolve", path, name)
-        return self._public(name)
+        return self._elsewhere(name)
 
     def callers(self, path: str, name: str) -> list[Site]:
         """The functions that call a function."""
         self.trace.asks("callers", path, name)
         return self._called_by(path, name)
 
-    def _public(self, name: str) -> str | None:
-        found = self.public.get(name, ())
+    def _elsewhere(self, name: str) -> str | None:
+        found = self.public.get(name) or self.inline.get(name) or []
         return found[0] if len(found) == 1 else None
 
     def _called_by(self, path: str, name: str) -> list[Site]:
@@ -50,7 +52,7 @@ class HostIndex:
             site
             for site in self._callers.get(name, ())
             if site != (path, name)
-            and (site[0] if (site[0], name) in self.calls else self._public(name)) == path
+            and (site[0] if (site[0], name) in self.calls else self._elsewhere(name)) == path
         ]
 
     def reached(self, fallible: Callable[[str], bool]) -> frozenset[Site]:
@@ -74,7 +76,7 @@ def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
     names = sorted(entry.name for entry in entries)
     issue = re.compile(rf"\b(?:{'|'.join(names)})\s*\(\s*(?:\w+\s*\(\s*)?(\w+)".encode())
     entry_names = frozenset(names)
-    for path in host_files(tree.sources, tree.knowledge.tables.worlds):
+    for path in (*host_files(tree.sources, tree.knowledge.tables.worlds), *headers(tree.sources)):
         try:
             unit = tree.unit(path, World.HOST)
         except SourceError:
@@ -83,8 +85,11 @@ def host_index(tree: Tree, entries: Iterable[EntryPoint]) -> HostIndex:
             site = (path, head.name)
             called = unit.called(head)
             index.calls[site] = index.calls.get(site, frozenset()) | called
-            if not head.static and path not in index.public.setdefault(head.name, []):
-                index.public[head.name].append(path)
+            header = path.endswith(".h")
+            if header or not head.static:
+                seen = (index.inline if header else index.public).setdefault(head.name, [])
+                if path not in seen:
+                    seen.append(path)
             if called & entry_names:
                 text = unit.file.data[head.start : head.end]
                 found = frozenset(m[1].decode() for m in issue.finditer(text))
