@@ -66,7 +66,9 @@ class Program:
         """Calls between the tree's host files; empty for a lone file."""
         if self._index is None:
             entries = self.knowledge.tables.entries
-            self._index = host_index(self.tree, entries) if self.tree.whole else HostIndex()
+            # Its answers are asked for again, not this work: it reads every file.
+            with self.trace.making("index"):
+                self._index = host_index(self.tree, entries) if self.tree.whole else HostIndex()
         return self._index
 
     def reaches(self, path: str, function: str) -> bool:

@@ -127,11 +127,17 @@ def _holds(code: Codebase, row: Row) -> bool:
     from kvmlint.answer import answer
 
     try:
-        asked: Asked = json.loads(row[1])
+        asked: object = json.loads(row[1])
+        if not isinstance(asked, list) or not all(_is_question(one) for one in asked):
+            return False
         asked.sort(key=lambda question: question[0] != "file")  # the cheapest first
         return all(answer(code, tuple(question)) == known for *question, known in asked)
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError):
         return False
+
+
+def _is_question(one: object) -> bool:
+    return isinstance(one, list) and bool(one) and all(isinstance(part, str) for part in one)
 
 
 # --- making ---------------------------------------------------------------------------------------
