@@ -21,6 +21,7 @@ from kvmlint.commands.config import config
 from kvmlint.commands.diff import diff
 from kvmlint.commands.dump import dump
 from kvmlint.commands.explain import explain
+from kvmlint.commands.patch import patch
 from kvmlint.console import Commands, run
 
 
@@ -38,7 +39,7 @@ def app() -> None:
     """
 
 
-for _command in (check, diff, audit, explain, config, cache, dump):
+for _command in (check, diff, patch, audit, explain, config, cache, dump):
     app.add_command(_command)
 
 

@@ -73,15 +73,16 @@ def run(
     git_dir: Path | None = None,
     extra: Mapping[str, str] | None = None,
     fine: Sequence[int] = (0,),
+    stdin: bytes = b"",
 ) -> bytes:
     """What git prints. ``extra`` goes into its environment; ``fine`` are the exit statuses that are
-    an answer. Raises GitError with git's own first line."""
+    an answer; ``stdin`` is what it reads. Raises GitError with git's own first line."""
     import subprocess
 
     try:
         done = subprocess.run(
             command(folder, words, git_dir),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             check=False,
             env={**environment(), **(extra or {})},

@@ -29,13 +29,13 @@ class Repository:
         """End the process that reads objects."""
         self.objects.close()
 
-    def git(self, *words: str, fine: tuple[int, ...] = (0,)) -> bytes:
+    def git(self, *words: str, fine: tuple[int, ...] = (0,), stdin: bytes = b"") -> bytes:
         """One git command in this repository. Raises GitError."""
         extra = dict(self.objects.extra)
         if self.work_tree is not None:
             extra["GIT_WORK_TREE"] = str(self.work_tree)
         where = self.work_tree or self.git_dir
-        return run(where, *words, git_dir=self.git_dir, extra=extra, fine=fine)
+        return run(where, *words, git_dir=self.git_dir, extra=extra, fine=fine, stdin=stdin)
 
     # --- revisions -------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""A workbench beside a repository: where patches are applied, and nothing of it changes.
+
+It has an index and a folder of objects of its own, both temporary; the repository's objects can be
+read through it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvmlint.git.command import GitError
+from kvmlint.git.objects import Commit, Objects
+from kvmlint.git.repository import Repository
+from kvmlint.git.sources import GitSources
+
+RECENT = 300
+"""Commits below HEAD among which a patch is looked for that is applied already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """``repository`` is the user's, seen through the temporary index and objects."""
+
+    repository: Repository
+
+    def apply(self, tree: str, patch: bytes) -> str:
+        """The tree that a patch makes of a tree; ids of tree objects. Raises GitError with git's
+        text: 'patch failed: FILE:LINE' for a hunk that doesn't fit."""
+        git = self.repository.git
+        git("read-tree", tree)
+        git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch)
+        return git("write-tree").decode().strip()
+
+    def replace(self, tree: str, blobs: dict[str, str]) -> str:
+        """The tree with other blobs at some paths. Raises GitError."""
+        git = self.repository.git
+        git("read-tree", tree)
+        lines = "".join(f"100644 {oid}\t{path}\0" for path, oid in sorted(blobs.items()))
+        git("update-index", "-z", "--index-info", stdin=os.fsencode(lines))
+        return git("write-tree").decode().strip()
+
+    def files(self, tree: str, prefix: str) -> GitSources:
+        """The files of a tree below a folder of it."""
+        sources = GitSources(self.repository.objects, tree)
+        return sources.below(prefix) if prefix else sources
+
+    def blob(self, abbrev: str) -> str | None:
+        """The whole id of a blob by its first digits (hex); None when there is none, or several."""
+        words = ("rev-parse", "--verify", "--quiet", f"{abbrev}^{{blob}}")
+        try:
+            return self.repository.git(*words).decode().strip() or None
+        except GitError:
+            return None
+
+    def commit_of(self, blobs: list[tuple[str, str]]) -> Commit | None:
+        """The youngest of the recent commits that makes just these changes of blobs (abbreviated
+        ids of before and after); None when there is none."""
+        words = ("log", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv",
+                 "--format=%x01%H", f"--max-count={RECENT}", "HEAD", "--")  # fmt: skip
+        try:
+            text = self.repository.git(*words).decode("ascii", "replace")
+        except GitError:
+            return None
+        for entry in text.split("\x01")[1:]:
+            oid, *lines = entry.splitlines()
+            changes = [line.split()[2:4] for line in lines if line.startswith(":")]
+            if blobs and all(
+                any(old.startswith(a) and new.startswith(b) for old, new in changes)
+                for a, b in blobs
+            ):
+                return self.repository.objects.commit(oid)
+        return None
+
+
+@contextmanager
+def workbench(repository: Repository) -> Iterator[Workbench]:
+    """A workbench, gone afterwards. Raises GitError."""
+    import tempfile
+    from dataclasses import replace
+
+    place = os.fsdecode(repository.git("rev-parse", "--git-path", "objects")).removesuffix("\n")
+    where = repository.work_tree or repository.git_dir
+    known = repository.objects.extra
+    alternates = [
+        _quoted(os.path.join(where, place)),
+        *filter(None, (known.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", ""),)),
+    ]
+    with tempfile.TemporaryDirectory(prefix="kvmlint-") as name:
+        own = Path(name)
+        (own / "objects").mkdir()
+        extra = {
+            **known,
+            "GIT_INDEX_FILE": str(own / "index"),
+            "GIT_OBJECT_DIRECTORY": str(own / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(alternates),
+        }
+        objects = Objects(repository.git_dir, repository.objects.digest, extra)
+        try:
+            yield Workbench(replace(repository, work_tree=None, objects=objects))
+        finally:
+            objects.close()
+
+
+def _quoted(path: str) -> str:
+    """A path as an entry of a list with colons between them (git(1), ENVIRONMENT VARIABLES)."""
+    text = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
