@@ -15,6 +15,7 @@ import click
 from kvmlint import __version__
 from kvmlint.commands import catalogue
 from kvmlint.commands.audit import audit
+from kvmlint.commands.b4 import b4
 from kvmlint.commands.cache import cache
 from kvmlint.commands.check import check
 from kvmlint.commands.config import config
@@ -39,7 +40,7 @@ def app() -> None:
     """
 
 
-for _command in (check, diff, patch, audit, explain, config, cache, dump):
+for _command in (check, diff, patch, b4, audit, explain, config, cache, dump):
     app.add_command(_command)
 
 
