@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kvmlint.git.command import GitError
-from kvmlint.git.objects import FOLDER, LINK, MODULE, Commit, Entry, Objects
+from kvmlint.git.objects import FOLDER, LINK, MODULE, Commit, Entry
 from kvmlint.git.repository import Repository
 from kvmlint.git.sources import GitSources
 from kvmlint.source import MAX_BYTES, OverlaySources, SourceError
@@ -21,23 +21,24 @@ _EMPTY = {
 """The tree without files, by the length of ids; every git knows it."""
 
 
-def changed_paths(before: GitSources, after: GitSources) -> Iterator[str]:
-    """The files that differ, sorted within a folder. Only folders that differ are read."""
-    if before.root != after.root:
-        yield from _changed(before.objects, before.root, after.root, "")
-
-
-def _changed(objects: Objects, before: str, after: str, prefix: str) -> Iterator[str]:
-    old, new = (objects.tree(oid) if oid else {} for oid in (before, after))
-    for name in sorted(old.keys() | new.keys()):
-        one, other = old.get(name), new.get(name)
-        if one == other:
-            continue
-        first, second = _folder(one), _folder(other)
-        if first or second:
-            yield from _changed(objects, first, second, f"{prefix}{name}/")
-        if any(entry is not None and entry.kind not in (FOLDER, MODULE) for entry in (one, other)):
-            yield prefix + name
+def changed_paths(before: GitSources, after: GitSources) -> list[str]:
+    """The files that differ, sorted. Only folders that differ are read. Raises GitError."""
+    objects = before.objects
+    found: list[str] = []
+    pending = [("", before.root, after.root)]
+    while pending:
+        prefix, first, second = pending.pop()
+        old, new = (objects.tree(oid) if oid else {} for oid in (first, second))
+        for name in old.keys() | new.keys():
+            one, other = old.get(name), new.get(name)
+            if one == other:
+                continue
+            folders = _folder(one), _folder(other)
+            if folders[0] != folders[1]:
+                pending.append((f"{prefix}{name}/", *folders))
+            if any(e is not None and e.kind not in (FOLDER, MODULE) for e in (one, other)):
+                found.append(prefix + name)
+    return sorted(found)
 
 
 def _folder(entry: Entry | None) -> str:
@@ -91,16 +92,30 @@ def _raw(
     repository: Repository, head: Commit | None, words: tuple[str, ...]
 ) -> Iterator[tuple[str, int, str]]:
     """Path, mode and blob of what differs from a commit; a blob of zeros is in the work tree. Git
-    goes by sizes and times only: no filter runs, no content is read."""
+    goes by sizes and times, and reads a file that is as new as the index: without filters."""
     tree = head.tree if head is not None else _EMPTY[repository.objects.digest]
     common = ("diff-index", "-z", "--raw", "--no-renames", "--ignore-submodules=all", "--no-abbrev")
-    fields = iter(_names(repository.git(*common, "--no-ext-diff", *words, tree, "--")))
+    filters = [] if words else _no_filters(repository)
+    fields = iter(_names(repository.git(*filters, *common, "--no-ext-diff", *words, tree, "--")))
     for head_line in fields:
         _, mode, _, oid, status = head_line.removeprefix(":").split(" ")
         path = next(fields)
         if status == "U" and words:
             raise GitError(f"{path} is not merged yet: git add it first")
         yield path, int(mode, 8), oid
+
+
+def _no_filters(repository: Repository) -> list[str]:
+    """Options that make every filter that attributes can name an empty one: git runs them when it
+    compares a file with the index. Raises GitError."""
+    words = ("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+    options: list[str] = []
+    for name in dict.fromkeys(_names(repository.git(*words, fine=(0, 1)))):
+        if "=" in name:  # -c would end the name there
+            raise GitError(f"the repository's configuration has a filter of an odd name: {name}")
+        value = "false" if name.endswith(".required") else ""
+        options += ["-c", f"{name}={value}"]
+    return options
 
 
 def _names(text: bytes) -> list[str]:
@@ -132,7 +147,9 @@ def _blob(
 
 def _on_disk(top: Path, path: str) -> bytes | None:
     """A file of the work tree; None when there is no regular file. Symbolic links are not followed:
-    they lead anywhere."""
+    they lead anywhere, and so does an index that somebody else has made."""
+    if path.startswith("/") or ".." in path.split("/"):
+        return None
     at = top
     try:
         for part in Path(path).parts:

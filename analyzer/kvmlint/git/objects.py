@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,14 @@ LINK, FOLDER, MODULE = 0o120000, 0o040000, 0o160000
 _KIND = 0o170000
 KEPT = 64 * 1024 * 1024
 """Bytes of blobs that are kept because another tree may hold them too."""
+
+
+class MissingError(GitError):
+    """An object that the repository doesn't have."""
+
+
+class NoCommitError(GitError):
+    """An object of another kind, or a damaged one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class Objects:
             if len(head) != 3:
                 if not head:
                     raise EOFError
-                raise GitError(f"object {oid[:12]} is missing: a partial or damaged clone")
+                raise MissingError(f"object {oid[:12]} is missing: a partial or damaged clone")
             kind, size = head[1].decode(), int(head[2])
             if size > MAX_BYTES:
                 _skip(stdout, size + 1)
@@ -152,16 +161,22 @@ class Objects:
                 raise GitError(f"tree {oid[:12]} {error}") from None
             if kind != "tree":
                 raise GitError(f"{oid[:12]} is no tree")
-            found = self._trees[oid] = self._entries(data)
+            try:
+                found = self._trees[oid] = self._entries(data)
+            except ValueError:
+                raise GitError(f"tree {oid[:12]} is damaged") from None
         return found
 
     def _entries(self, data: bytes) -> dict[str, Entry]:
+        """The names in a tree object. Raises ValueError when it is damaged."""
         found: dict[str, Entry] = {}
         at = 0
         while at < len(data):
             space = data.index(b" ", at)
             nul = data.index(b"\0", space)
             end = nul + 1 + self.digest
+            if end > len(data):
+                raise ValueError
             name = os.fsdecode(data[space + 1 : nul])
             found[name] = Entry(int(data[at:space], 8), data[nul + 1 : end].hex())
             at = end
@@ -173,21 +188,30 @@ class Objects:
             try:
                 kind, data = self.read(oid)
             except SourceError as error:
-                raise GitError(f"{oid[:12]} {error}") from None
+                raise NoCommitError(f"{oid[:12]} {error}") from None
             head, _, message = data.partition(b"\n\n")
-            fields = [line.partition(b" ")[::2] for line in head.split(b"\n")]
             if kind == "commit":
-                tree = next(value for name, value in fields if name == b"tree").decode()
-                parents = tuple(value.decode() for name, value in fields if name == b"parent")
-                return Commit(oid, tree, parents, _subject(message))
-            if kind != "tag":
+                trees = _ids(head, b"tree")
+                if len(trees) != 1:
+                    raise NoCommitError(f"commit {oid[:12]} is damaged")
+                return Commit(oid, trees[0], _ids(head, b"parent"), _subject(message))
+            tagged = _ids(head, b"object")
+            if kind != "tag" or not tagged:
                 break
-            oid = next(value for name, value in fields if name == b"object").decode()
-        raise GitError(f"{oid[:12]} is no commit")
+            oid = tagged[0]
+        raise NoCommitError(f"{oid[:12]} is no commit")
 
 
 _TAGS = 20
 """Tags of tags that are followed."""
+
+
+def _ids(head: bytes, field: bytes) -> tuple[str, ...]:
+    """The objects that a commit or a tag names in fields of one name. Whatever else is there is
+    left out: ids go to git as they are, a line each."""
+    return tuple(
+        found.decode() for found in re.findall(rb"(?m)^%b ([0-9a-f]{40,64})$" % field, head)
+    )
 
 
 def _subject(message: bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmlint.git.command import GitError, hook_environment, run
-from kvmlint.git.objects import Commit, Objects
+from kvmlint.git.objects import Commit, MissingError, NoCommitError, Objects
 from kvmlint.git.sources import GitSources
 
 _UPSTREAM = ("origin/HEAD", "origin/master", "origin/main", "master", "main")
@@ -47,14 +47,21 @@ class Repository:
         try:
             oid = self.git(*words).decode().strip()
         except GitError:
-            cut = " (this is a shallow clone: its history is cut off)" if self.shallow else ""
-            raise GitError(f"there is no revision '{revision}'{cut}") from None
+            raise self._unknown(revision) from None
         if not re.fullmatch(r"[0-9a-f]{40,64}", oid):
             raise GitError(f"'{revision}' is no revision")
         try:
             return self.objects.commit(oid)
+        except NoCommitError:
+            raise GitError(f"'{revision}' is no commit") from None
         except GitError as error:
+            if isinstance(error, MissingError) and oid == revision:  # git takes every whole id
+                raise self._unknown(revision) from None
             raise GitError(f"'{revision}': {error}") from None
+
+    def _unknown(self, revision: str) -> GitError:
+        cut = " (this is a shallow clone: its history is cut off)" if self.shallow else ""
+        return GitError(f"there is no revision '{revision}'{cut}")
 
     def head(self) -> Commit | None:
         """The commit that is checked out; None before the first one."""
