@@ -37,7 +37,7 @@ ROOMS = (
     ("recall",),
     ("runner", "config", "dump", "testing"),
     ("audit", "compare"),
-    ("blame",),
+    ("blame", "hunk"),
     ("series",),
     ("diff", "mails"),
     ("patch",),

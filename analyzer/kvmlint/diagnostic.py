@@ -72,15 +72,28 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Hunk:
+    """Some lines of a change as a patch shows them: each begins with ' ', '+' or '-'. ``heading``
+    is the line with the @@ above them, ``at`` the index of the line that matters."""
+
+    path: str
+    heading: str
+    lines: tuple[str, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """With which change of a series a finding came: the ``number``-th of it, from 1. ``new`` is
     False for one that was there before and whose path the change touches; ``removed`` is the later
-    change that takes it away again, None when it is still there at the end."""
+    change that takes it away again, None when it is still there at the end. ``hunk`` is what of the
+    change the finding is about, None when that can't be told."""
 
     change: Change
     number: int
     new: bool = True
     removed: Change | None = None
+    hunk: Hunk | None = None
 
 
 @dataclass(frozen=True, slots=True)

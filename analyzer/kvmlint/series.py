@@ -12,6 +12,7 @@ from kvmlint.blame import Blame
 from kvmlint.codebase import Codebase
 from kvmlint.compare import compare
 from kvmlint.diagnostic import Change, Diagnostic, Note, Notification, Origin
+from kvmlint.hunk import Hunks
 from kvmlint.runner import Options, Result, analyse
 from kvmlint.source import SourceError, SourceFile, Sources
 from kvmlint.tree.extent import HEADERS, host_files
@@ -189,14 +190,18 @@ class _Run:
             if brought is not None and brought.origin.new:
                 brought.origin = replace(brought.origin, removed=step.change)
                 self.removed.append(brought)
+        hunks = Hunks(before.code, after.code, step.paths)
         for d in found.touched:
             if id(d) not in alive:
-                alive[id(d)] = _Brought(Origin(step.change, number, new=False), d)
+                origin = Origin(step.change, number, new=False, hunk=hunks.of(d))
+                alive[id(d)] = _Brought(origin, d)
         known = self._known(step, after)
         blame = Blame(before.code, after.code, step.paths)
         for d in found.new:
             if id(d) not in known:
-                alive[id(d)] = _Brought(Origin(step.change, number), d, blame.links(d))
+                links = blame.links(d)
+                origin = Origin(step.change, number, hunk=hunks.of(d, links))
+                alive[id(d)] = _Brought(origin, d, links)
         said = {_said(n) for n in before.result.notifications}
         self.notifications += [n for n in after.result.notifications if _said(n) not in said]
         self.alive, self.latest = alive, after

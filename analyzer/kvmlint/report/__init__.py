@@ -50,6 +50,7 @@ FORMATS: Mapping[str, str] = {
     "json": "kvmlint.report.json",
     "sarif": "kvmlint.report.sarif",
     "github": "kvmlint.report.github",
+    "mail": "kvmlint.report.mail",
 }
 """Format name → module, in the order that --help shows."""
 

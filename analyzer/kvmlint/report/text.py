@@ -76,16 +76,16 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
         f"{safe(d.message)} {_ink(f'[{d.rule}]', _Ink.DIM, style)}"
     )
     if d.suppression:
-        where = f" at {_short(d.allowed, folder)}" if d.allowed else ""
+        where = f" at {place_of(d.allowed, folder)}" if d.allowed else ""
         yield from _wrap(f"allowed{where} because: {safe(d.suppression)}", style.width)
     for words in _origin(d.origin) if d.origin is not None else ():
         yield from _wrap(words, style.width)
     yield from _wrap(_header(d, folder), style.width)
     yield from _steps(d.steps, folder, style)
-    for label, texts in _standing(d.standing):
+    for label, texts in standing_of(d.standing):
         yield from _wrap(f"{label}: {'; '.join(map(safe, texts))}", style.width)
     if d.undo:
-        yield from _wrap(f"would undo it: {_statements(d.undo)}", style.width)
+        yield from _wrap(f"would undo it: {statements_of(d.undo)}", style.width)
     if d.consequence:
         yield from _wrap(f"consequence: {safe(d.consequence)}", style.width)
     for note in d.related:
@@ -94,7 +94,7 @@ def _finding(d: Diagnostic, style: Style) -> Iterator[str]:
 
 def _related(note: Note, folder: str, style: Style) -> Iterator[str]:
     """The source line is left out where there is no room for what is said about it."""
-    place, words = f"see also: {_short(note.span, folder)}", safe(note.message)
+    place, words = f"see also: {place_of(note.span, folder)}", safe(note.message)
     text = f"  {safe(note.text)}" if note.text else ""
     line = f"  {place}{text}  {words}"
     if width(line) <= style.width:
@@ -115,17 +115,17 @@ def _header(d: Diagnostic, folder: str) -> str:
             else f"{subject} is assumed fallible: its EL2 handler was not found"
         )
     elif d.errnos:
-        parts.append(f"{subject} can fail with {_errnos(d.errnos, folder)}")
+        parts.append(f"{subject} can fail with {errnos_of(d.errnos, folder)}")
     return "; ".join(parts)
 
 
-def _errnos(errnos: tuple[Errno, ...], folder: str) -> str:
+def errnos_of(errnos: tuple[Errno, ...], folder: str) -> str:
     """``-EPERM (a.c:1, b.c:2), -ENOMEM``: one entry a name, in order of first mention."""
     sites: dict[str, list[str]] = {}
     for errno in errnos[:ERRNO_SITES]:
         places = sites.setdefault(errno.name, [])
         if errno.where is not None:
-            places.append(_short(errno.where.span, folder))
+            places.append(place_of(errno.where.span, folder))
     words = [f"{safe(n)} ({', '.join(at)})" if at else safe(n) for n, at in sites.items()]
     if len(errnos) > ERRNO_SITES:
         words.append(f"and {len(errnos) - ERRNO_SITES} more")
@@ -135,7 +135,7 @@ def _errnos(errnos: tuple[Errno, ...], folder: str) -> str:
 def _steps(steps: tuple[Note, ...], folder: str, style: Style) -> Iterator[str]:
     """The path as a table: number, place, source line, what happens there."""
     rows = [
-        (str(n), _short(step.span, folder), " ".join(safe(step.text).split()), safe(step.message))
+        (str(n), place_of(step.span, folder), " ".join(safe(step.text).split()), safe(step.message))
         for n, step in enumerate(steps, start=1)
     ]
     if not rows:
@@ -178,7 +178,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _short(span: Span, folder: str) -> str:
+def place_of(span: Span, folder: str) -> str:
     """``mmu.c:500``: the path seen from the finding's own folder, or in full when not below it."""
     path = span.path
     if folder and path.startswith(f"{folder}/"):
@@ -186,7 +186,7 @@ def _short(span: Span, folder: str) -> str:
     return f"{safe(path)}:{span.line}"
 
 
-def _standing(standing: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+def standing_of(standing: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     """What was left behind, and what went too early, which rules begin with 'gone: '."""
     left: list[str] = []
     gone: list[str] = []
@@ -198,7 +198,7 @@ def _standing(standing: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
         yield "gone too early", gone
 
 
-def _statements(undo: tuple[str, ...]) -> str:
+def statements_of(undo: tuple[str, ...]) -> str:
     """C statements with their semicolons; words at the end have none."""
     text = " ".join(f"{safe(text).rstrip('; ')};" for text in undo)
     return text if undo[-1].endswith((";", ")")) else text[:-1]
