@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from kvmlint import __version__
-from kvmlint.codebase import open_code
+from kvmlint.codebase import Codebase, open_code
 from kvmlint.contract.doubt import why_assumed
 from kvmlint.diagnostic import Notification
 from kvmlint.explore.effects import Ledger
@@ -23,7 +24,7 @@ from kvmlint.knowledge.error import suggest
 from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
 from kvmlint.program import Program
-from kvmlint.report.ledger import Audit, Contract, ErrnoLine, Row, Use
+from kvmlint.report.ledger import Alteration, Audit, Contract, ErrnoLine, Row, Use
 from kvmlint.rule import Finding, FunctionPaths, RuleClass
 from kvmlint.runner import Options
 from kvmlint.source import SourceError, SourceFile
@@ -94,17 +95,33 @@ def audit(
     """The sites in files and folders; with ``hypercall`` its sites only, and its contract. Raises
     AuditError when there is no such hypercall. Problems with an input become notifications."""
     code = open_code(paths[0] if paths else ".", options.tree, knowledge)
-    program, base = code.program, Path(code.root)
+    base = Path(code.root)
     if not paths:
         paths = [str(base / folder) for folder in FOLDERS if (base / folder).is_dir()]
         if not paths:
             raise AuditError("there is no arch/arm64/kvm here; name a path or --tree")
-    run = _Audit(program, options, _chosen(rules, options), hypercall)
-    for path, problem in inputs_of(paths, base, program.tree.whole):
-        if problem is not None:
-            run.notifications.append(Notification(path, problem, failed=True))
-        else:
-            run.file(path)
+    inputs = list(inputs_of(paths, base, code.whole))
+    problems = [
+        Notification(path, problem, failed=True) for path, problem in inputs if problem is not None
+    ]
+    files = [path for path, problem in inputs if problem is None]
+    return audit_code(code, files, options, rules, hypercall, problems)
+
+
+def audit_code(
+    code: Codebase,
+    files: Iterable[str],
+    options: Options,
+    rules: Sequence[RuleClass],
+    hypercall: str = "",
+    problems: Iterable[Notification] = (),
+) -> Audit:
+    """The sites in files of a codebase, wherever it is kept. ``problems`` are inputs that never
+    became files. Raises AuditError when there is no such hypercall."""
+    run = _Audit(code.program, options, _chosen(rules, options), hypercall)
+    run.notifications += problems
+    for path in files:
+        run.file(path)
     rows = sorted(run.rows.values(), key=_place)
     contract = _contract(run, hypercall, rows) if hypercall else None
     run.explain(rows)
@@ -112,7 +129,45 @@ def audit(
         dict.fromkeys(run.notifications),
         key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
-    return Audit(tuple(rows), tuple(notifications), str(base), __version__, contract)
+    return Audit(tuple(rows), tuple(notifications), code.root, __version__, contract)
+
+
+def alterations(before: Audit, after: Audit) -> tuple[Alteration, ...]:
+    """What differs between two ledgers, by file and line of the later one. Sites are the same when
+    function and hypercall are, and how many of those came before; in the same file, or else in one
+    that was renamed."""
+    pairs = _matched(_numbered(before.rows), _numbered(after.rows))
+    found = [
+        Alteration(old, new)
+        for old, new in pairs
+        if old is None or new is None or _facts(old) != _facts(new)
+    ]
+    return tuple(sorted(found, key=lambda one: _place(one.row)))
+
+
+def _numbered(rows: Iterable[Row]) -> dict[tuple[str, str, str, int], Row]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    found: dict[tuple[str, str, str, int], Row] = {}
+    for row in rows:
+        key = (row.path, row.function, row.hypercall)
+        found[(*key, counts[key])] = row
+        counts[key] += 1
+    return found
+
+
+def _matched(
+    before: dict[tuple[str, str, str, int], Row], after: dict[tuple[str, str, str, int], Row]
+) -> Iterator[tuple[Row | None, Row | None]]:
+    moved = {key[1:]: row for key, row in before.items() if key not in after}
+    for key, row in after.items():
+        old = before.get(key)
+        yield (old if old is not None else moved.pop(key[1:], None)), row
+    for row in moved.values():
+        yield row, None
+
+
+def _facts(row: Row) -> tuple[object, ...]:
+    return (row.kind, frozenset(row.names), row.use, row.verdict, row.assumed)
 
 
 def arranged(found: Audit, filters: Sequence[Filter], keys: Sequence[str]) -> Audit:

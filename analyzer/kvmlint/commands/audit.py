@@ -43,6 +43,11 @@ from kvmlint.report.safe import safe
     help="Only sites where a glob matches (KEY!=: where none does); may be repeated. Keys: file, "
     "function, hypercall, kind, use, verdict, confidence.",
 )
+@click.option(
+    "--since",
+    metavar="REV",
+    help="What of the ledger has changed since the merge base of REV and HEAD, in git.",
+)
 @click.option("--sort", metavar="KEY,...", default="", help="Keys as for --filter. Default: file.")
 @click.option(
     "--min-level",
@@ -62,6 +67,7 @@ def audit(
     form: str,
     output: str | None,
     filters: tuple[str, ...],
+    since: str | None,
     sort: str,
     min_level: str | None,
     min_precision: str | None,
@@ -70,14 +76,22 @@ def audit(
     """The ledger of hypercalls: each site in PATHs: what EL2 returns, what the host does with it.
 
     With --hypercall also why that hypercall can fail, as a tree of EL2 functions; without PATHs
-    its callers are looked for in the whole tree. The exit status is 0, whatever is found.
+    its callers are looked for in the whole tree. With --since the sites that are new, gone, or
+    changed in what EL2 returns or the host does: of the whole tree, or below PATHs of it. What is
+    not committed counts. The exit status is 0, whatever is found.
     """
     from kvmlint import audit as engine
     from kvmlint.report import ledger
 
-    if not paths and not hypercall:
-        raise click.UsageError("name a PATH, or a --hypercall")
     output = None if output == "-" else output
+    if since is not None:
+        if hypercall:
+            raise click.UsageError("--since and --hypercall exclude each other")
+        text = _changes(paths, tree, since, form, filters, min_level, min_precision)
+        write(text, output, CLEAN)
+        click.get_current_context().exit(CLEAN)
+    if not paths and not hypercall:
+        raise click.UsageError("name a PATH, a --hypercall, or --since")
     with mended_by_the_user():
         config = config_for(tree or (paths[0] if paths else "."))
         where = tree or (None if paths else ".")
@@ -99,3 +113,61 @@ def audit(
         if notification.failed or form == "csv":
             click.echo(f"kvmlint: {safe(ledger.said(notification))}", err=True)
     click.get_current_context().exit(code)
+
+
+def _changes(
+    paths: tuple[str, ...],
+    tree: str | None,
+    since: str,
+    form: str,
+    filters: tuple[str, ...],
+    min_level: str | None,
+    min_precision: str | None,
+) -> str:
+    """What has changed since a revision. Raises ClickException."""
+    from contextlib import closing
+    from pathlib import Path
+
+    from kvmlint import __version__, diff
+    from kvmlint import audit as engine
+    from kvmlint.codebase import Codebase
+    from kvmlint.git.command import GitError
+    from kvmlint.git.repository import find
+    from kvmlint.inputs import relative
+    from kvmlint.knowledge import builtin
+    from kvmlint.report import ledger_changes
+    from kvmlint.tree.extent import host_files
+
+    with mended_by_the_user():
+        config = config_for(tree or ".")
+        options = chosen(config, tree, min_level=min_level, min_precision=min_precision)
+        knowledge = knowledge_for(config) or builtin()
+        try:
+            wanted = [engine.filter_of(text) for text in filters]
+            with closing(find(Path(tree or "."))) as repository:
+                range_ = diff.range_of(repository, since)
+                place = diff.place_of(repository, tree, range_.tip)
+                series = diff.series_of(place, range_, knowledge)
+                below = [relative(path, Path(series.root)) for path in paths]
+                ledgers = []
+                for sources in (series.base, series.steps[-1].sources if series.steps else None):
+                    if sources is not None:
+                        code = Codebase(sources, series.whole, series.root, knowledge)
+                        files = host_files(sources, knowledge.tables.worlds)
+                        found = engine.audit_code(code, files, options, catalogue.rules())
+                        ledgers.append(found)
+        except GitError as error:
+            raise click.ClickException(safe(str(error))) from error
+        except engine.AuditError as error:
+            raise click.UsageError(safe(str(error))) from error
+    changes = [
+        one
+        for one in engine.alterations(ledgers[0], ledgers[-1])
+        if (not below or any(_is_below(one.row.path, folder) for folder in below))
+        and all(one_filter.keeps(one.row) for one_filter in wanted)
+    ]
+    return ledger_changes.render(form, changes, series.root, __version__)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return folder in (".", path) or path.startswith(f"{folder.rstrip('/')}/")

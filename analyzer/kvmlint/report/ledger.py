@@ -80,6 +80,27 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Alteration:
+    """What a range of commits does to one site: ``before`` is None for a new one, ``after`` for one
+    that is gone; not both are None."""
+
+    before: Row | None
+    after: Row | None
+
+    @property
+    def row(self) -> Row:
+        """The site as it is now, or was."""
+        row = self.after if self.after is not None else self.before
+        assert row is not None
+        return row
+
+    @property
+    def name(self) -> str:
+        """'new', 'gone' or 'changed'."""
+        return "new" if self.before is None else "gone" if self.after is None else "changed"
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """One hypercall's contract. ``handler`` is the EL2 file and line of its handler, ('', 0) when
     there is none; ``why`` says why it is assumed, '' when it isn't."""
@@ -161,7 +182,7 @@ def _json(audit: Audit) -> str:
     }
     if audit.contract is not None:
         log["hypercall"] = _contract(audit.contract)
-    log["sites"] = [_row(row) for row in audit.rows]
+    log["sites"] = [row_json(row) for row in audit.rows]
     log["totals"] = {
         "sites": len(audit.rows),
         "hypercalls": len({row.hypercall for row in audit.rows}),
@@ -184,7 +205,7 @@ def _json(audit: Audit) -> str:
     return dumps(log)
 
 
-def _row(row: Row) -> Json:
+def row_json(row: Row) -> Json:
     return {
         "path": row.path,
         "line": row.line,
@@ -229,7 +250,7 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells_of(row: Row) -> tuple[str, ...]:
     errnos = "; ".join(
         f"{name} {' '.join(places)}" for name, places in errno_places(row.errnos).items()
     )
@@ -244,7 +265,7 @@ def _csv(audit: Audit) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADINGS)
-    writer.writerows([safe(cell) for cell in _cells(row)] for row in audit.rows)
+    writer.writerows([safe(cell) for cell in cells_of(row)] for row in audit.rows)
     return out.getvalue()
 
 
@@ -257,17 +278,17 @@ def _markdown(audit: Audit) -> str:
     headings = ("site", *HEADINGS[2:])
     lines += [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     for row in audit.rows:
-        file, line, *rest = _cells(row)
-        lines.append("| " + " | ".join(_cell(text) for text in (f"{file}:{line}", *rest)) + " |")
+        file, line, *rest = cells_of(row)
+        lines.append("| " + " | ".join(cell(text) for text in (f"{file}:{line}", *rest)) + " |")
     lines += ["", f"{'; '.join(totals(audit.rows))}."]
     undecided = [n for n in audit.notifications if not n.failed]
     if undecided:
         lines += ["", "Not decided:", ""]
-        lines += [f"- {_cell(said(n))}" for n in undecided]
+        lines += [f"- {cell(said(n))}" for n in undecided]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return safe(text).replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
 
 

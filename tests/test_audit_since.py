@@ -1,0 +1,127 @@
+"""``kvmlint audit --since``: what commits do to the ledger."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.repos import Repo, new_repo
+
+from kvmlint.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+LEND = "arch/arm64/kvm/lend.c"
+HANDLERS = "arch/arm64/kvm/hyp/nvhe/hyp-main.c"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    made = new_repo(tmp_path / "linux")
+    shutil.copytree(ROOT / "fixtures" / "demo", made.path, dirs_exist_ok=True)
+    made.commit("a kernel")
+    made.git("tag", "base")
+    return made
+
+
+def since(repo: Repo, *words: str, form: str = "table") -> str:
+    done = CliRunner().invoke(
+        app, ["audit", "--tree", str(repo.path), "--since", "base", "--format", form, *words]
+    )
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_nothing_has_changed(repo: Repo) -> None:
+    repo.replace(LEND, "#include <linux/slab.h>\n", "#include <linux/slab.h>\n\n/* moved */\n")
+    repo.commit("moved by two lines")
+    assert since(repo) == ""
+
+
+def flush_may_fail(repo: Repo) -> None:
+    repo.replace(
+        HANDLERS, "\t__demo_flush(pfn);\n", "\tcpu_reg(host_ctxt, 1) = pfn ? 0 : -EINVAL;\n"
+    )
+
+
+def test_what_el2_returns(repo: Repo) -> None:
+    flush_may_fail(repo)
+    repo.commit("el2: flush may fail")
+    head, *rest = since(repo).splitlines()
+    assert head.startswith(f"~ {LEND}:")
+    assert head.endswith(" lend_flush: __demo_flush")
+    assert [line.strip() for line in rest] == [
+        "kind: nothing -> status",
+        "errnos: none -> -EINVAL",
+        "use: nothing -> ignored",
+        "verdict: nothing to handle -> ignored-return",
+    ]
+
+
+def test_what_the_host_does_and_is_not_committed(repo: Repo) -> None:
+    repo.replace(
+        LEND,
+        "return kvm_call_hyp_nvhe(__demo_set_limit, pages);",
+        "WARN_ON(kvm_call_hyp_nvhe(__demo_set_limit, pages));\n\treturn 0;",
+    )
+    (change,) = json.loads(since(repo, form="json"))["changes"]
+    assert change["change"] == "changed"
+    assert change["before"]["function"] == "lend_set_limit_checked"
+    assert change["before"]["use"] == "propagated"
+    assert change["after"]["use"] == "warned"
+
+
+def test_new_and_gone(repo: Repo) -> None:
+    repo.replace(LEND, "\tkvm_call_hyp_nvhe(__demo_flush, pfn);\n", "")
+    text = repo.read(LEND)
+    repo.write(
+        LEND, text + "\nint again(u64 n)\n{\n\treturn kvm_call_hyp_nvhe(__demo_set_limit, n);\n}\n"
+    )
+    repo.commit("other calls")
+    rows = list(csv.DictReader(io.StringIO(since(repo, form="csv"))))
+    assert {(r["change"], r["side"], r["function"], r["hypercall"]) for r in rows} == {
+        ("gone", "before", "lend_flush", "__demo_flush"),
+        ("new", "after", "again", "__demo_set_limit"),
+    }
+    assert len(rows) == 2
+
+
+def test_a_renamed_file_is_no_change(repo: Repo) -> None:
+    repo.git("mv", LEND, "arch/arm64/kvm/lent.c")
+    repo.commit("another name")
+    assert since(repo) == ""
+
+
+def test_paths_and_filters(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo.path)
+    flush_may_fail(repo)
+    repo.commit("el2: flush may fail")
+    assert "lend_flush" in since(repo, "arch/arm64/kvm")
+    assert "lend_flush" in since(repo, LEND)
+    assert since(repo, "virt/kvm") == ""
+    assert since(repo, "--filter", "hypercall!=__demo_flush") == ""
+
+
+def test_markdown(repo: Repo) -> None:
+    flush_may_fail(repo)
+    *_, row = since(repo, form="markdown").splitlines()
+    assert row.startswith("| changed | arch/arm64/kvm/lend.c:")
+    assert "nothing -> status" in row
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--since", "nope"], "there is no revision 'nope'"),
+        (["--since", "--upload-pack=x"], "is no revision"),
+        (["--since", "base", "--hypercall", "x"], "exclude each other"),
+    ],
+)
+def test_what_it_refuses(repo: Repo, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["audit", "--tree", str(repo.path), *words])
+    assert done.exit_code == 2 or done.exception is not None
+    assert said in done.output or said in str(done.exception)
