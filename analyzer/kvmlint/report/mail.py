@@ -103,6 +103,8 @@ def _steps(d: Diagnostic) -> Iterator[str]:
 
 
 def _rest(d: Diagnostic) -> Iterator[str]:
+    if d.suppression:
+        yield from _wrapped(f"It is allowed because: {safe(d.suppression)}")
     for label, texts in standing_of(d.standing):
         yield from _wrapped(f"{label.capitalize()}: {'; '.join(map(safe, texts))}")
     if d.undo:
