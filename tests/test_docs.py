@@ -240,8 +240,8 @@ def test_page(page: Path, tmp_path: Path) -> None:
     unsaid = [
         block.place
         for block in found
-        if block.language == "sh"
-        and not (block.word == "run" or (block.word == "not run" and block.rest))
+        if (block.language == "sh" and block.word in ("", "output"))
+        or (block.word == "not run" and not block.rest)
     ]
     assert not unsaid, f"neither run nor 'not run: reason': {', '.join(unsaid)}"
     if not any(block.word for block in found):
