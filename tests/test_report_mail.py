@@ -145,6 +145,18 @@ def test_nothing_gets_out_of_its_line() -> None:
         assert not any(line.startswith(("From ", "Subject:", "::")) for line in lines)
 
 
-def test_words_that_begin_a_mail() -> None:
-    found = replace(FINDING, message="x " * 30 + "From here on it is From " * 9)
-    assert not any(line.startswith("From ") for line in mail(found))
+@pytest.mark.parametrize(
+    "word", ["From x", "Acked-by: me@example.org", "diff a b", "--- a/x", "+++ b/x", "@@ -1 +1 "]
+)
+def test_words_that_mean_something(word: str) -> None:
+    """Wherever the text is broken into lines."""
+    for before in range(20, 80):
+        found = replace(FINDING, message="x" * before + f" {word}" * 9, consequence=word)
+        for line in mail(found):
+            assert not line.strip().startswith(word.split(" ")[0] + " "), line
+
+
+def test_a_file_that_was_changed_since_is_not_quoted() -> None:
+    lines = mail(FINDING, files={PATH: b"int other;\n" * 9})
+    assert not any("int other" in line for line in lines)
+    assert ">          ret = kvm_call_hyp_nvhe(__lend, pfn);" in lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from textwrap import wrap
 
@@ -28,12 +29,17 @@ def render(report: Report, style: Style) -> str:
             lines += [*_wrapped(f"On {_named(change)}:"), ""]
         latest = change
         lines += [*_finding(d, report), ""]
-    return "".join(f"{_unlike_from(line)}\n" for line in lines[:-1])
+    return "".join(f"{_only_text(line)}\n" for line in lines[:-1])
 
 
-def _unlike_from(line: str) -> str:
-    """Mailboxes take a line that begins with 'From ' for the next mail (mbox(5))."""
-    return f" {line}" if line.startswith("From ") else line
+_MEANS = re.compile(r"\s*(?:From |[A-Za-z][\w-]*-by:|diff |-- ?$|---|\+\+\+ |@@ |\.$)")
+"""Words at a line's start that mail programs, b4 and patchwork obey: the next mail of an mbox, a
+trailer, a patch, a signature, the end of a mail."""
+
+
+def _only_text(line: str) -> str:
+    """A line that nobody takes for anything but text."""
+    return f"> {line}" if _MEANS.match(line) else line
 
 
 def _named(change: Change) -> str:
@@ -68,7 +74,9 @@ def _quoted(d: Diagnostic, report: Report) -> Iterator[str]:
     yield _quote(f"{d.span.path}:{d.span.line}")
     data = report.files.get(d.span.path)
     lines = data.decode("utf-8", "replace").split("\n") if data is not None else []
-    around = lines[max(d.span.line - AFTER, 0) : d.span.line + 1] or [d.text]
+    around = lines[max(d.span.line - AFTER, 0) : d.span.line + 1]
+    if d.text.strip() not in (line.strip() for line in around):
+        around = [d.text]  # a later change of the series has moved or removed it
     for line in around:
         yield _quote(f" {line}".rstrip("\r"))
 
