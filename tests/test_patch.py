@@ -102,6 +102,51 @@ def test_a_cover_letter_and_an_answer(three: Series) -> None:
     assert three.patch(mbox + answer).functions == BROUGHT
 
 
+def test_an_answer_with_a_diff(three: Series) -> None:
+    """It counts when nobody posted a patch that is no answer."""
+    first, *rest = three.mails().split(b"\nFrom ")
+    three.repo.git("reset", "--quiet", "--hard", "base")
+    answer = first.replace(b"Subject: [PATCH 1/3]", b"Subject: Re: [PATCH 1/3]")
+    assert b"Subject: Re: " in answer
+    assert three.patch(answer).functions == ["1 missing-rollback lend_page_checked"]
+    answer = answer.replace(b" \tmutex_unlock", b" \tmutex_other")  # fits nowhere
+    assert three.patch(b"\nFrom ".join([first, answer[5:], *rest])).functions == BROUGHT
+    assert three.patch(answer).status == 2
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["as git has it", "with --- and +++ alone"])
+def test_names_without_a_prefix(three: Series, bare: bool) -> None:
+    mbox = three.mails("--no-prefix")
+    assert f"\n--- {LEND}\n".encode() in mbox
+    three.repo.git("reset", "--quiet", "--hard", "base")
+    if bare:
+        mbox = re.sub(rb"(?m)^(?:diff --git|index) .*\n", b"", mbox)
+    said = three.patch(mbox)
+    assert said.functions == BROUGHT
+    assert {d["path"] for d in json.loads(said.out)["findings"]} == {LEND}
+
+
+def test_another_folder_for_a_prefix(three: Series) -> None:
+    """As diff -u linux.orig linux writes it."""
+    mbox = three.mails("--src-prefix=linux.orig/", "--dst-prefix=linux/")
+    mbox = re.sub(rb"(?m)^(?:diff --git|index) .*\n", b"", mbox)
+    three.repo.git("reset", "--quiet", "--hard", "base")
+    assert three.patch(mbox).functions == BROUGHT
+
+
+def test_head_has_it_and_no_commit_is_like_it(three: Series) -> None:
+    """Squashed, and without ids: HEAD is looked at without the series."""
+    mbox = re.sub(rb"(?m)^index .*\n", b"", three.mails())
+    assert three.patch(mbox).functions == BROUGHT
+    last = b"From " + mbox.split(b"\nFrom ")[2]
+    assert three.patch(last).functions == []  # it mends
+    assert three.patch(last).status == 0
+    two = b"\nFrom ".join(mbox.split(b"\nFrom ")[:2])
+    said = three.patch(two)  # the third mends what the first breaks: that fits once more
+    assert said.status == 2
+    assert "patch 2/3 does not apply to the one before: it is there already (" in said.err
+
+
 @pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "crlf", "attached", "bare"])
 def test_encodings(three: Series, encoding: str) -> None:
     mail = three.mails(since="HEAD~2").split(b"\nFrom ")[0] + b"\n"
@@ -285,6 +330,21 @@ def test_hunks_that_are_none(series: Series, hunk: bytes) -> None:
     assert said.err.count("\n") == 1
 
 
+def test_a_path_of_thousands_of_folders(series: Series) -> None:
+    """As long as git takes them; there is nothing in them that matters."""
+    said = series.patch(new_file("a/" * 1_900 + "x.c"))
+    assert (said.status, said.err) == (0, "")
+
+
+def test_too_many_parts() -> None:
+    part = b"--b\nContent-Type: text/plain; boundary=c\n\nx\n"
+    head = b"Content-Type: multipart/mixed; boundary=b\n\n"
+    patch = b"--b\n\n--- a/x\n+++ b/x\n"
+    assert len(read([("mail", head + part * 10 + patch)])) == 1
+    with pytest.raises(MailError, match=r"^mail has a mail of too many parts; 64 are the most$"):
+        read([("mail", head + part * 100 + patch)])
+
+
 def test_a_revision_that_is_an_option(series: Series) -> None:
     """base-commit: and index lines are the only words of a mail that git is given."""
     mail = new_file(LEND + ".c") + b"\nbase-commit: --upload-pack=touch${IFS}ran\n"
@@ -325,9 +385,15 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         b"Subject: =?nonsense?b?////?=\n\n--- a/x\n+++ b/x\n",
         b"Content-Type: text/plain; charset=\xff\nContent-Transfer-Encoding: base64\n\n====\n",
         b"Content-Type: message/rfc822\n\n" * 3_000,
+        b"Content-Type: multipart/mixed; boundary=b0\n\n"
+        + b"".join(
+            b"--b%d\nContent-Type: multipart/mixed; boundary=b%d\n\n" % (n, n + 1)
+            for n in range(10_000)
+        )
+        + b"--x\n" * 1_000_000,
         b"From x Mon Sep 17 00:00:00 2001\n" * 20_000,
     ],
-    ids=["nested", "subject", "headers", "charset", "base64", "rfc822", "from"],
+    ids=["nested", "subject", "headers", "charset", "base64", "rfc822", "deep", "from"],
 )
 def test_mails_that_are_meant_to_hurt(data: bytes) -> None:
     with suppress(MailError):

@@ -15,12 +15,16 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_PATCHES = 2_000
 """Patches of one run."""
 LONGEST_SUBJECT = 200
+MOST_PARTS = 64
+"""Boundaries in a mail: the parser compares each line with each that is open."""
 
 _FROM = re.compile(rb"(?m)^From [^\n]*\d\d:\d\d:\d\d[^\n]*\d{4}[^\n]*$")
 """How a mail of an mbox, and one of git format-patch, begins (mbox(5); builtin/mailsplit.c)."""
 _DIFF = re.compile(rb"(?m)^(?:diff --git |--- [^\n]+\n\+\+\+ )")
 _HEADER = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)+\r?\n")
 _NUMBER = re.compile(r"\[[^\[\]]*?\b(\d{1,5})/(\d{1,5})\b[^\[\]]*\]")
+_ANSWER = re.compile(r"(?i)(?:re|aw)\s*:")
+_BOUNDARY = re.compile(rb"(?i)boundary\s*=")
 _TAGS = re.compile(r"^(?:\[[^\[\]]*\]\s*)+")
 _INDEX = re.compile(rb"(?m)^index ([0-9a-f]{7,64})\.\.([0-9a-f]{7,64})\b")
 _BASE = re.compile(rb"(?m)^base-commit: ([0-9a-f]{40,64})\s*$")
@@ -34,12 +38,14 @@ class MailError(Exception):
 class Mail:
     """``text`` is the decoded text of a mail, ``subject`` its subject
     without '[PATCH …]' ('' for a bare diff);
-    ``number`` and ``total`` as in '[PATCH 2/5]', 0 where it doesn't say."""
+    ``number`` and ``total`` as in '[PATCH 2/5]', 0 where it doesn't say; ``answer``: its
+    subject begins with 'Re:'."""
 
     subject: str
     text: bytes
     number: int = 0
     total: int = 0
+    answer: bool = False
 
     @property
     def is_patch(self) -> bool:
@@ -79,6 +85,9 @@ def read(texts: Iterable[tuple[str, bytes]]) -> list[Mail]:
             raise MailError(f"{name} is empty")
         mails += found
     patches = [mail for mail in mails if mail.is_patch]
+    if not all(mail.answer for mail in patches):
+        mails = [mail for mail in mails if not mail.answer]
+        patches = [mail for mail in patches if not mail.answer]
     if not patches:
         raise MailError("there is no patch in it")
     if len(patches) > MOST_PATCHES:
@@ -104,6 +113,8 @@ def _mail(name: str, data: bytes) -> Mail:
     head = data.replace(b"\r\n", b"\n", 1) if b"\r\n" in data[:1000] else data
     if not _HEADER.match(head.replace(b"\r\n", b"\n")[: 1 << 20]):
         return Mail("", _unix(data))  # a diff, or a mail that lost its header
+    if len(_BOUNDARY.findall(data)) > MOST_PARTS:
+        raise MailError(f"{name} has a mail of too many parts; {MOST_PARTS} are the most")
     from email import message_from_bytes
     from email.errors import MessageError
 
@@ -119,6 +130,7 @@ def _mail(name: str, data: bytes) -> Mail:
         _unix(text),
         int(number[1]) if number else 0,
         int(number[2]) if number else 0,
+        _ANSWER.match(subject) is not None,
     )
 
 

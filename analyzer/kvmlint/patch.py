@@ -36,11 +36,12 @@ def series_of(bench: Workbench, place: Place, mails: Sequence[Mail]) -> Applied:
     """The changes that patches make, one after the other.
 
     They are applied to the commit that the series names as its base, to the parent of the commit
-    that is the first patch already, or to HEAD: the first of these that it applies to. Else the
-    blobs are looked for that the first patch names. Raises GitError.
+    that is the first patch already, or to HEAD, without them if it has all of them: the first of
+    these that it applies to. Else the blobs are looked for that the first patch names. Raises
+    GitError.
     """
     patches = [mail for mail in mails if mail.is_patch]
-    tree, base, after, problem = _start(bench, mails, patches[0])
+    tree, base, after, problem = _start(bench, mails, patches)
     root = tree
     steps: list[Step] = []
     before = bench.files(tree, place.prefix)
@@ -49,6 +50,8 @@ def series_of(bench: Workbench, place: Place, mails: Sequence[Mail]) -> Applied:
         if number > 1:
             after, problem = _applied(bench, tree, mail)
         if problem:
+            if _undone(bench, tree, [mail]):
+                problem = f"it is there already ({problem})"
             problem = (
                 f"{name} does not apply to {base if number == 1 else 'the one before'}: {problem}"
             )
@@ -71,9 +74,12 @@ def _paths(before: GitSources, after: GitSources) -> tuple[str, ...]:
     return tuple(path for path in changed_paths(before, after) if path.endswith(SUFFIXES))
 
 
-def _start(bench: Workbench, mails: Sequence[Mail], first: Mail) -> tuple[str, str, str, str]:
+def _start(
+    bench: Workbench, mails: Sequence[Mail], patches: Sequence[Mail]
+) -> tuple[str, str, str, str]:
     """The tree that a series begins with, what to call it, the tree that its first patch makes of
     it, and why it makes none."""
+    first = patches[0]
     problem = ""
     candidates: list[tuple[str, str]] = []
     repository = bench.repository
@@ -91,13 +97,16 @@ def _start(bench: Workbench, mails: Sequence[Mail], first: Mail) -> tuple[str, s
     if head is not None:
         candidates.append((head.tree, "HEAD"))
     for tree, name in candidates:
+        if name == "HEAD":  # a series that mends what it broke may fit once more
+            without = _undone(bench, tree, patches)
+            tree, name = (without, "HEAD without it") if without else (tree, name)
         after, why = _applied(bench, tree, first)
         if not why:
             return tree, name, after, ""
         problem = problem or why
     if head is None:
         raise GitError("there is no commit that it could be applied to")
-    blobs = _blobs(bench, first)
+    blobs = _blobs(bench, head.tree, first)
     if blobs:
         tree = bench.replace(head.tree, blobs)
         after, why = _applied(bench, tree, first)
@@ -106,14 +115,46 @@ def _start(bench: Workbench, mails: Sequence[Mail], first: Mail) -> tuple[str, s
     return head.tree, candidates[0][1], head.tree, problem
 
 
-def _blobs(bench: Workbench, mail: Mail) -> dict[str, str]:
+def _undone(bench: Workbench, tree: str, patches: Sequence[Mail]) -> str:
+    """The tree without patches that are all in it; '' when they are not."""
+    try:
+        for mail in reversed(patches):
+            tree = bench.apply(tree, mail.diff, _strip(bench, tree, mail), undo=True)
+    except GitError:
+        return ""
+    return tree
+
+
+def _strip(bench: Workbench, tree: str, mail: Mail) -> int:
+    """How many folders are to be taken off a patch's names (patch's -p): none where only so they
+    are in the tree, as without git's prefixes; else one."""
+    files = bench.files(tree, "")
+    names = [
+        name
+        for file in _files(mail)
+        for name in (file.source_file, file.target_file)
+        if name and name != "/dev/null"
+    ]
+    if any(_there(files, name.partition("/")[2]) for name in names):
+        return 1
+    return 0 if any(_there(files, name) for name in names) else 1
+
+
+def _there(files: GitSources, path: str) -> bool:
+    """Whether there is a file, or the folder for one."""
+    folder = path.rpartition("/")[0]
+    return files.exists(path) or (bool(folder) and files.is_folder(folder))
+
+
+def _blobs(bench: Workbench, tree: str, mail: Mail) -> dict[str, str]:
     """The blobs that a patch was made from, by path; nothing when one of them isn't there."""
     found: dict[str, str] = {}
+    strip = _strip(bench, tree, mail)
     for file, (before, _) in zip(_files(mail), mail.blobs, strict=False):
         if file.is_added_file:
             continue
         oid = bench.blob(before)
-        path = (file.source_file or "").partition("/")[2]
+        path = (file.source_file or "").split("/", strip)[-1]
         if oid is None or not path or "\0" in path or "\n" in path:
             return {}
         found[path] = oid
@@ -123,7 +164,7 @@ def _blobs(bench: Workbench, mail: Mail) -> dict[str, str]:
 def _applied(bench: Workbench, tree: str, mail: Mail) -> tuple[str, str]:
     """The tree that a patch makes, or why it doesn't."""
     try:
-        return bench.apply(tree, mail.diff), ""
+        return bench.apply(tree, mail.diff, _strip(bench, tree, mail)), ""
     except GitError as error:
         failed = _FAILED.search(str(error))
         if failed is None:

@@ -10,6 +10,9 @@ from kvmlint.git.command import GitError
 from kvmlint.git.objects import FOLDER, LINK, MODULE, Entry, Objects
 from kvmlint.source import BINARY, MISSING, SourceError
 
+DEEPEST = 100
+"""Folders in folders that are looked into; the deepest of the kernel is the 9th. A patch can make
+thousands."""
 _LINKS = 40
 """Symbolic links followed for one path (Linux' MAXSYMLINKS)."""
 
@@ -133,6 +136,8 @@ class GitSources:
         """The id of the tree at a path without symbolic links; None when there is none."""
         if path == ".":
             return self.root or None
+        if path.count("/") > DEEPEST:
+            return None
         if path not in self._folders:
             parent, _, name = path.rpartition("/")
             above = self._folder(parent or ".")

@@ -27,12 +27,14 @@ class Workbench:
 
     repository: Repository
 
-    def apply(self, tree: str, patch: bytes) -> str:
-        """The tree that a patch makes of a tree; ids of tree objects. Raises GitError with git's
-        text: 'patch failed: FILE:LINE' for a hunk that doesn't fit."""
+    def apply(self, tree: str, patch: bytes, strip: int = 1, *, undo: bool = False) -> str:
+        """The tree that a patch makes of a tree; ids of tree objects. ``strip`` folders are taken
+        off its names; ``undo``: the tree that it was made from. Raises GitError with git's text:
+        'patch failed: FILE:LINE' for a hunk that doesn't fit."""
         git = self.repository.git
         git("read-tree", tree)
-        git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch)
+        words = ("apply", "--cached", "--whitespace=nowarn", f"-p{strip}")
+        git(*words, *(["--reverse"] if undo else []), "-", stdin=patch)
         return git("write-tree").decode().strip()
 
     def replace(self, tree: str, blobs: dict[str, str]) -> str:
