@@ -7,6 +7,7 @@ import json
 import os
 import quopri
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -136,7 +137,7 @@ def test_another_folder_for_a_prefix(three: Series) -> None:
 
 def test_head_has_it_and_no_commit_is_like_it(three: Series) -> None:
     """Squashed, and without ids: HEAD is looked at without the series."""
-    mbox = re.sub(rb"(?m)^index .*\n", b"", three.mails())
+    mbox = re.sub(rb"(?m)^index .*\n", b"", three.mails()).replace(b"] lend: ", b"] page: ")
     assert three.patch(mbox).functions == BROUGHT
     last = b"From " + mbox.split(b"\nFrom ")[2]
     assert three.patch(last).functions == []  # it mends
@@ -144,7 +145,7 @@ def test_head_has_it_and_no_commit_is_like_it(three: Series) -> None:
     two = b"\nFrom ".join(mbox.split(b"\nFrom ")[:2])
     said = three.patch(two)  # the third mends what the first breaks: that fits once more
     assert said.status == 2
-    assert "patch 2/3 does not apply to the one before: it is there already (" in said.err
+    assert "patch 2/3 (page: mark) does not apply to the one before: it is there al" in said.err
 
 
 @pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "crlf", "attached", "bare"])
@@ -178,7 +179,7 @@ def test_what_does_not_apply(three: Series) -> None:
     said = three.patch(mbox)
     assert said.status == 2
     assert said.functions == BROUGHT[:1]
-    assert said.err.startswith("kvmlint: patch 2/3 does not apply to the one before: ")
+    assert said.err.startswith("kvmlint: patch 2/3 (lend: mark) does not apply to the one before: ")
     mail = three.kvmlint("diff", "HEAD").out
     assert mail == ""
 
@@ -193,7 +194,7 @@ def test_a_hunk_that_does_not_fit(three: Series) -> None:
     wrong = re.sub(rb"(?m)^index .*$", b"index 1234567890..0987654321 100644", wrong)
     said = three.patch(wrong)
     assert said.status == 2
-    assert f"patch 1/3 does not apply to HEAD: {LEND}: hunk 1 (line " in said.err
+    assert f"patch 1/3 (lend: simplify) does not apply to HEAD: {LEND}: hunk 1 (line " in said.err
 
 
 def test_renames_modes_new_and_deleted_files(series: Series) -> None:
@@ -260,11 +261,61 @@ def test_a_file_that_is_not_there(series: Series) -> None:
     assert "no such file or directory" in said.err
 
 
-def test_outside_of_a_repository(tmp_path: Path, series: Series) -> None:
-    (tmp_path / "plain").mkdir()
-    said = series.kvmlint("patch", "-C", str(tmp_path / "plain"), stdin=b"--- a/x\n+++ b/x\n")
+def test_outside_of_a_repository(tmp_path: Path, three: Series) -> None:
+    """A kernel that was unpacked: what is on disk is patched, in copies."""
+    mbox = three.mails("--no-prefix")
+    three.repo.git("reset", "--quiet", "--hard", "base")
+    shutil.rmtree(three.repo.path / ".git")
+    before = {p: p.read_bytes() for p in three.repo.path.rglob("*") if p.is_file()}
+    said = three.patch(mbox)
+    assert said.functions == BROUGHT
+    assert json.loads(said.out)["root"] == str(three.repo.path)
+    assert {p: p.read_bytes() for p in three.repo.path.rglob("*") if p.is_file()} == before
+    said = three.patch(mbox.replace(b" \tmutex_unlock", b" \tmutex_other"))
     assert said.status == 2
-    assert "is not in a git repository" in said.err
+    assert said.err.startswith(
+        "kvmlint: patch 1/3 (lend: simplify) does not apply to the files on disk: "
+    )
+    (tmp_path / "plain").mkdir()
+    said = three.kvmlint("patch", "-C", str(tmp_path / "plain"), stdin=mbox)
+    assert said.status == 2
+    assert "does not apply to the files on disk" in said.err
+
+
+def test_a_file_outside_of_the_folder_is_no_part_of_it(tmp_path: Path, three: Series) -> None:
+    """A link in it may lead to one."""
+    mbox = three.mails()
+    shutil.rmtree(three.repo.path / ".git")
+    secret = tmp_path / "secret.c"
+    secret.write_text("int token = 42;\n")
+    (three.repo.path / "arch/arm64/kvm/secret.c").symlink_to(secret)
+    name = "arch/arm64/kvm/secret.c"
+    diff = f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-int token = 42;\n+int token;\n"
+    said = three.patch(diff.encode())
+    assert said.status == 2
+    assert "42" not in said.out + said.err
+    assert three.patch(mbox).functions == BROUGHT  # HEAD has it; so has the folder
+
+
+def test_renames_that_head_has_already(series: Series) -> None:
+    """As b4 prep --check asks: the branch is checked out."""
+    repo = series.repo
+    repo.git("mv", LEND, "arch/arm64/kvm/lent.c")
+    repo.commit("lend: another name")
+    repo.git("mv", "arch/arm64/kvm/lent.c", LEND)
+    repo.write(LEND, repo.read(LEND) + MARKED)
+    repo.commit("lend: back, and mark")
+    first, second = (b"From " + m for m in series.mails("-M")[5:].split(b"\nFrom "))
+    assert series.patch(first).functions == []
+    assert series.patch(second).functions == ["1 missing-rollback lend_marked"]
+
+
+def test_no_shared_index_is_left(three: Series) -> None:
+    three.repo.git("config", "core.splitIndex", "true")
+    mbox = three.mails()
+    before = sorted(p.name for p in (three.repo.path / ".git").iterdir())
+    assert three.patch(mbox).functions == BROUGHT
+    assert sorted(p.name for p in (three.repo.path / ".git").iterdir()) == before
 
 
 # --- hostile ones ---------------------------------------------------------------------------------
@@ -436,7 +487,7 @@ def test_b4_is_warned_of_what_cannot_be_checked(three: Series) -> None:
     said = three.kvmlint("b4", stdin=mail)
     assert (said.status, said.err) == (0, "")
     (line,) = said.out.splitlines()
-    assert line.startswith("kvmlint: not checked: patch 1/3 does not apply")
+    assert line.startswith("kvmlint: not checked: patch 1/3 (lend: simplify) does not apply")
     assert "ERROR:" not in line
     (result,) = json.loads(three.kvmlint("b4", "--json", stdin=mail).out)
     assert result["status"] == "warn"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,13 @@ from kvmlint.git.sources import GitSources
 from kvmlint.git.workbench import Workbench
 from kvmlint.mails import Mail
 from kvmlint.series import SUFFIXES, Series, Step
+from kvmlint.source import FolderSources, OverlaySources, SourceError, Sources, is_folder
 
 if TYPE_CHECKING:
     from unidiff.patch import PatchedFile
 
+LONGEST_LINE = 20_000
+"""Characters of a line of a diff; unidiff's patterns take long for much longer ones."""
 _FAILED = re.compile(r"patch failed: (.*):(\d+)$")
 
 
@@ -32,6 +35,45 @@ class Applied:
     base: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A tree to apply patches to that no commit has, by its id: files of ``folder``."""
+
+    tree: str
+    folder: FolderSources
+
+    def sources(self, files: GitSources) -> OverlaySources:
+        """The folder, changed to what these files are."""
+        base = GitSources(files.objects, self.tree)
+        changed: dict[str, bytes | None] = {}
+        for path in changed_paths(base, files):
+            oid = files.blob(path)
+            try:
+                changed[path] = files.objects.blob(oid) if oid is not None else None
+            except SourceError:
+                changed[path] = None
+        return OverlaySources(self.folder, changed)
+
+
+def names(mails: Sequence[Mail]) -> Iterator[str]:
+    """What the files that patches change may be called in the tree."""
+    for mail in mails:
+        for file in _files(mail):
+            for name in (file.source_file, file.target_file):
+                if name:
+                    yield name
+                    yield name.partition("/")[2]
+
+
+def series_in(bench: Workbench, ground: Ground, mails: Sequence[Mail]) -> Applied:
+    """The same as ``series_of`` on top of the files of a folder that no repository is around.
+    Raises GitError."""
+    patches = [mail for mail in mails if mail.is_patch]
+    whole = is_folder(ground.folder.root / "arch")
+    first = _first(bench, [(ground.tree, "the files on disk")], patches)
+    return _applied_all(bench, first, patches, "", str(ground.folder.root), ground, whole)
+
+
 def series_of(bench: Workbench, place: Place, mails: Sequence[Mail]) -> Applied:
     """The changes that patches make, one after the other.
 
@@ -41,27 +83,43 @@ def series_of(bench: Workbench, place: Place, mails: Sequence[Mail]) -> Applied:
     GitError.
     """
     patches = [mail for mail in mails if mail.is_patch]
-    tree, base, after, problem = _start(bench, mails, patches)
-    root = tree
+    start = _start(bench, mails, patches)
+    return _applied_all(bench, start, patches, place.prefix, place.root)
+
+
+def _applied_all(
+    bench: Workbench,
+    start: tuple[str, str, str, str],
+    patches: Sequence[Mail],
+    prefix: str,
+    root: str,
+    ground: Ground | None = None,
+    whole: bool = False,
+) -> Applied:
+    """The series of patches, from what ``_start`` says of the first of them on."""
+
+    def sources(files: GitSources) -> Sources:
+        return files if ground is None else ground.sources(files)
+
+    tree, base, after, problem = start
     steps: list[Step] = []
-    before = bench.files(tree, place.prefix)
+    first = before = bench.files(tree, prefix)
     for number, mail in enumerate(patches, 1):
         name = _name(mail, number, len(patches))
         if number > 1:
             after, problem = _applied(bench, tree, mail)
         if problem:
+            about = f" ({mail.subject})" if mail.subject else ""
             if _undone(bench, tree, [mail]):
                 problem = f"it is there already ({problem})"
-            problem = (
-                f"{name} does not apply to {base if number == 1 else 'the one before'}: {problem}"
-            )
+            problem = f"{name}{about} does not apply to {base if number == 1 else 'the one before'}: {problem}"
             break
-        files = bench.files(after, place.prefix)
-        steps.append(Step(Change("", name, mail.subject), files, _paths(before, files)))
+        files = bench.files(after, prefix)
+        change = Change("", name, mail.subject)
+        steps.append(Step(change, sources(files), _paths(before, files)))
         tree, before = after, files
-    first = bench.files(root, place.prefix)
-    whole = first.is_folder("arch") or before.is_folder("arch")
-    return Applied(Series(first, tuple(steps), place.root, whole), problem, base)
+    whole = whole or first.is_folder("arch") or before.is_folder("arch")
+    return Applied(Series(sources(first), tuple(steps), root, whole), problem, base)
 
 
 def _name(mail: Mail, number: int, total: int) -> str:
@@ -89,23 +147,18 @@ def _start(
             candidates.append((repository.commit(named).tree, f"its base {named[:12]}"))
         except GitError:
             problem = f"its base {named[:12]} is not in this repository"
-    known = bench.commit_of(first.blobs)
+    known = bench.commit_of(first.blobs, first.subject)
     if known is not None and known.parents:
         parent = repository.objects.commit(known.parents[0])
         candidates.append((parent.tree, f"{parent.abbrev}, below commit {known.abbrev}"))
     head = repository.head()
-    if head is not None:
-        candidates.append((head.tree, "HEAD"))
-    for tree, name in candidates:
-        if name == "HEAD":  # a series that mends what it broke may fit once more
-            without = _undone(bench, tree, patches)
-            tree, name = (without, "HEAD without it") if without else (tree, name)
-        after, why = _applied(bench, tree, first)
-        if not why:
-            return tree, name, after, ""
-        problem = problem or why
     if head is None:
         raise GitError("there is no commit that it could be applied to")
+    candidates.append((head.tree, "HEAD"))
+    tree, name, after, why = _first(bench, candidates, patches)
+    if not why:
+        return tree, name, after, ""
+    problem = problem or why
     blobs = _blobs(bench, head.tree, first)
     if blobs:
         tree = bench.replace(head.tree, blobs)
@@ -113,6 +166,25 @@ def _start(
         if not why:
             return tree, "the blobs that it names", after, ""
     return head.tree, candidates[0][1], head.tree, problem
+
+
+def _first(
+    bench: Workbench, candidates: Sequence[tuple[str, str]], patches: Sequence[Mail]
+) -> tuple[str, str, str, str]:
+    """The first tree that the first patch applies to, as ``_start`` has it; else the last one, and
+    why it doesn't apply to the first."""
+    problem = ""
+    for number, (candidate, called) in enumerate(candidates, 1):
+        tree, name = candidate, called
+        if number == len(candidates):  # a series that mends what it broke may fit once more
+            without = _undone(bench, tree, patches)
+            tree, name = (without, f"{name} without it") if without else (tree, name)
+        after, why = _applied(bench, tree, patches[0])
+        if not why:
+            return tree, name, after, ""
+        problem = problem or why
+    tree, name = candidates[-1]
+    return tree, name, tree, problem
 
 
 def _undone(bench: Workbench, tree: str, patches: Sequence[Mail]) -> str:
@@ -186,7 +258,10 @@ def _files(mail: Mail) -> list[PatchedFile]:
     from unidiff.errors import UnidiffParseError
     from unidiff.patch import PatchSet
 
+    diff = mail.diff.decode("utf-8", "surrogateescape")
+    if any(len(line) > LONGEST_LINE for line in diff.split("\n")):
+        return []
     try:
-        return list(PatchSet(mail.diff.decode("utf-8", "surrogateescape")))
+        return list(PatchSet(diff))
     except (UnidiffParseError, ValueError):
         return []

@@ -14,6 +14,7 @@ from kvmlint.commands.options import chosen, config_for, mended_by_the_user
 from kvmlint.commands.patch import examined, texts
 from kvmlint.console import CLEAN, PLAIN_WIDTH, write
 from kvmlint.report import Report, Style, render
+from kvmlint.report.safe import safe
 
 if TYPE_CHECKING:
     from kvmlint.diagnostic import Diagnostic
@@ -65,7 +66,7 @@ def _report(form: str, found: Outcome, new: list[Diagnostic]) -> str:
 
 def _unchecked(problem: str) -> str:
     """One line that b4 takes for a warning, whatever is in it."""
-    text = " ".join(problem.split()).replace("ERROR:", "error:")
+    text = safe(" ".join(problem.split())).replace("ERROR:", "error:")
     return f"kvmlint: not checked: {text}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Unpack
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kvmlint.cache import Store
     from kvmlint.config import Config
     from kvmlint.mails import Mail
+    from kvmlint.patch import Applied
     from kvmlint.runner import Options
     from kvmlint.series import Outcome
 
@@ -37,7 +38,9 @@ def patch(files: tuple[str, ...], **wanted: Unpack[Wanted]) -> None:
 
     They are applied, in a temporary place, to the commit that the series names (base-commit:), to
     the parent of a recent commit that is the first patch already, or to HEAD; else to the blobs
-    that the first patch names. Paths are seen from the top of the repository.
+    that the first patch names. Paths are seen from the top of the repository. Where there is no
+    repository, they are applied to the files on disk, in copies. An answer with a diff counts only
+    where there is no other patch.
 
     Nothing is written to the repository: no index, no work tree, no object.
 
@@ -82,20 +85,38 @@ def examined(
 ) -> tuple[Outcome, str]:
     """What patches bring, and why the series ends early, '' when it doesn't. Raises
     ClickException."""
-    from kvmlint.diff import place_of
     from kvmlint.git.command import GitError
-    from kvmlint.git.repository import find
-    from kvmlint.git.workbench import workbench
     from kvmlint.knowledge import builtin
-    from kvmlint.patch import series_of
     from kvmlint.series import examine
 
     knowledge = knowledge_for(config) or builtin()
     try:
-        with closing(find(Path(tree or "."))) as repository, workbench(repository) as bench:
-            place = place_of(repository, tree, repository.head())
-            applied = series_of(bench, place, mails)
+        with _applied(mails, tree) as applied:
             found = examine(applied.series, options, catalogue.rules(), knowledge, store)
     except GitError as error:
         raise click.ClickException(safe(str(error))) from error
     return found, applied.problem
+
+
+@contextmanager
+def _applied(mails: Sequence[Mail], tree: str | None) -> Iterator[Applied]:
+    """The series, on top of a commit, or of a folder's files where there is no repository. Raises
+    GitError."""
+    from kvmlint.diff import place_of
+    from kvmlint.git.beside import beside
+    from kvmlint.git.repository import NoRepositoryError, find
+    from kvmlint.git.workbench import workbench
+    from kvmlint.patch import Ground, names, series_in, series_of
+    from kvmlint.source import FolderSources
+    from kvmlint.tree.extent import find_root
+
+    try:
+        repository = find(Path(tree or "."))
+    except NoRepositoryError:
+        root = Path(tree).resolve() if tree else find_root(Path.cwd())
+        folder = root if root is not None else Path.cwd()
+        with beside(folder, names(mails)) as (bench, made):
+            yield series_in(bench, Ground(made, FolderSources(folder)), mails)
+        return
+    with closing(repository), workbench(repository) as bench:
+        yield series_of(bench, place_of(repository, tree, repository.head()), mails)

@@ -105,6 +105,10 @@ class Repository:
         return sources.below(prefix) if prefix else sources
 
 
+class NoRepositoryError(GitError):
+    """A folder that no repository is around."""
+
+
 def find(folder: Path) -> Repository:
     """The repository around a folder: a work tree, a linked one, a bare one. Raises GitError."""
     words = (
@@ -115,7 +119,7 @@ def find(folder: Path) -> Repository:
         text = os.fsdecode(run(folder, "rev-parse", *words))
     except GitError as error:
         if "not a git repository" in str(error):
-            raise GitError(f"{folder} is not in a git repository") from None
+            raise NoRepositoryError(f"{folder} is not in a git repository") from None
         raise
     _, inside, shallow, form, git_dir = text.removesuffix("\n").split("\n", 4)
     work_tree = None

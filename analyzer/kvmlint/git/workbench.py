@@ -58,22 +58,30 @@ class Workbench:
         except GitError:
             return None
 
-    def commit_of(self, blobs: list[tuple[str, str]]) -> Commit | None:
-        """The youngest of the recent commits that makes just these changes of blobs (abbreviated
-        ids of before and after); None when there is none."""
+    def commit_of(self, blobs: list[tuple[str, str]], subject: str) -> Commit | None:
+        """The youngest of the recent commits that makes these changes of blobs (abbreviated ids of
+        before and after), or, where no content changes, has this subject; None when there is none.
+        """
         words = ("log", "--raw", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv",
-                 "--format=%x01%H", f"--max-count={RECENT}", "HEAD", "--")  # fmt: skip
+                 "--format=%x01%H %s", f"--max-count={RECENT}", "HEAD", "--")  # fmt: skip
         try:
-            text = self.repository.git(*words).decode("ascii", "replace")
+            text = self.repository.git(*words).decode("utf-8", "replace")
         except GitError:
             return None
         for entry in text.split("\x01")[1:]:
-            oid, *lines = entry.splitlines()
+            head, *lines = entry.splitlines()
+            oid, _, said = head.partition(" ")
             changes = [line.split()[2:4] for line in lines if line.startswith(":")]
-            if blobs and all(
-                any(old.startswith(a) and new.startswith(b) for old, new in changes)
-                for a, b in blobs
-            ):
+            # A renamed file is one that is gone and one that is new: any before, any after.
+            if blobs:
+                known = all(
+                    any(old.startswith(a) for old, _ in changes)
+                    and any(new.startswith(b) for _, new in changes)
+                    for a, b in blobs
+                )
+            else:
+                known = bool(subject) and " ".join(said.split()) == subject
+            if known:
                 return self.repository.objects.commit(oid)
         return None
 
