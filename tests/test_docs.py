@@ -1,8 +1,8 @@
 """Every command that a page of docs/ shows is run, page by page, from the top to the bottom.
 
-A page's blocks run in one temporary copy of fixtures/demo, a git repository with a few commits (see
-``make_kernel``), with a HOME of its own and ``kvmlint`` on the path. What to do with a block says an
-HTML comment, which nobody sees who reads the page, on the line above it:
+A page's blocks run in one temporary copy of fixtures/demo, a git repository with a few commits
+(``make_kernel``), with a HOME of its own and ``kvmlint`` on the path. What to do with a block says
+an HTML comment, which nobody sees who reads the page, on the line above it:
 
     <!-- run: demo -->               run the ```sh block's commands there, each must exit with 0
     <!-- run: demo; exit 1 -->       each must exit with 1
@@ -10,9 +10,9 @@ HTML comment, which nobody sees who reads the page, on the line above it:
     <!-- not run: reason -->         the block can't run here (a real git send-email)
     <!-- file: some/name -->         write the block, in any language, to that file
     <!-- append: some/name -->       put it at the end of that file
-    <!-- output -->                  its lines, in this order, are in what the commands above printed;
-                                     a line of three dots stands for any others, and one commit
-                                     id for any other
+    <!-- output -->                  its lines are, in this order, in what the commands above
+                                     printed; a line of three dots stands for any others, and one
+                                     commit id for any other
 
 A command is a line, with those that follow a backslash; each has a shell of its own. A ```sh block
 without run or not run fails the test. Commands and formats that this version of kvmlint lacks are
@@ -32,9 +32,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from kvmlint.cli import app
-from kvmlint.report import FORMATS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -113,14 +110,6 @@ def blocks(page: str, text: str) -> Iterator[Block]:
         line = text.count("\n", 0, found.start("language")) + 1
         parts = (found["language"], found["text"], found["word"] or "", found["rest"] or "")
         yield Block(page, line, *parts)
-
-
-def missing(command: str) -> str:
-    """The part of kvmlint that a command needs and this version lacks."""
-    for name in re.findall(r"\bkvmlint (patch|b4)\b", command):
-        if name not in app.commands:
-            return f"kvmlint {name}"
-    return "--format mail" if "--format mail" in command and "mail" not in FORMATS else ""
 
 
 @dataclass(frozen=True)
@@ -208,30 +197,22 @@ def make_kernel(top: Path) -> Kernel:
     return kernel
 
 
-def play(kernel: Kernel, page: list[Block]) -> list[str]:
-    """Does what a page shows; what had to be skipped. AssertionError where the page is wrong."""
-    skipped: list[str] = []
-    printed: str | None = None
+def play(kernel: Kernel, page: list[Block]) -> None:
+    """Does what a page shows. AssertionError where the page is wrong."""
+    printed = ""
     for block in page:
         if block.word in ("file", "append"):
             kernel.write(block.rest, block.text, "w" if block.word == "file" else "a")
         elif block.word == "run":
             printed = ""
             for command, expected in zip(block.commands, block.statuses, strict=True):
-                if lacks := missing(command):
-                    skipped.append(lacks)
-                    printed = None
-                    break
                 status, said = kernel.run(command)
                 assert status == expected, f"{block.place}: {command}: status {status}\n{said}"
                 printed += said
-        elif block.word == "output" and printed is not None:
+        elif block.word == "output":
             lines = iter(re.sub(COMMIT, "0" * 12, printed).splitlines())
             for line in re.sub(COMMIT, "0" * 12, block.text).splitlines():
-                assert line == "..." or line in lines, (
-                    f"{block.place}: not printed: {line}\n{printed}"
-                )
-    return skipped
+                assert line == "..." or line in lines, f"{block.place}: not printed: {line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -246,9 +227,7 @@ def test_page(page: Path, tmp_path: Path) -> None:
     assert not unsaid, f"neither run nor 'not run: reason': {', '.join(unsaid)}"
     if not any(block.word for block in found):
         return
-    skipped = play(make_kernel(tmp_path), found)
-    if skipped:
-        pytest.skip(f"all but what needs {', '.join(sorted(set(skipped)))} was run")
+    play(make_kernel(tmp_path), found)
 
 
 def test_every_task_has_a_page_that_runs_something() -> None:
@@ -276,5 +255,5 @@ def test_links_lead_on(page: Path) -> None:
     ],
 )
 def test_a_wrong_page_fails(text: str, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="docs/wrong.md"):
+    with pytest.raises(AssertionError, match=r"docs/wrong\.md"):
         play(make_kernel(tmp_path), list(blocks("wrong.md", text)))
