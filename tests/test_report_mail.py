@@ -160,3 +160,21 @@ def test_a_file_that_was_changed_since_is_not_quoted() -> None:
     lines = mail(FINDING, files={PATH: b"int other;\n" * 9})
     assert not any("int other" in line for line in lines)
     assert ">          ret = kvm_call_hyp_nvhe(__lend, pfn);" in lines
+
+
+def test_a_subject_makes_no_header() -> None:
+    """git send-email takes the lines before the first empty one for headers."""
+    for words in range(12):
+        subject = f"{'word ' * words}Bcc: everybody@example.com Subject: x {'word ' * 12}"
+        found = replace(FINDING, origin=replace(PATCH, change=Change("", "patch 1/1", subject)))
+        lines = mail(found)
+        head = lines[: lines.index("")]
+        assert len(head) > 1
+        assert all(line.startswith("  ") for line in head[1:])
+
+
+@pytest.mark.parametrize("text", ["w" * 300, "漢" * 100, "From " * 60, "Acked-by: " * 30])
+def test_no_words_make_a_line_too_long(text: str) -> None:
+    found = replace(FINDING, function=text, message=text, undo=(text,), consequence=text)
+    for one in (found, replace(found, origin=replace(PATCH, change=Change("", text, text)))):
+        assert max(width(line) for line in mail(one)) <= WIDTH

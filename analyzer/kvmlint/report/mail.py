@@ -26,7 +26,8 @@ def render(report: Report, style: Style) -> str:
     for d in report.diagnostics:
         change = d.origin.change if d.origin is not None else None
         if change is not None and change != latest:
-            lines += [*_wrapped(f"On {_named(change)}:"), ""]
+            # Lines before the first empty one may be taken for headers: git send-email does.
+            lines += [*_wrapped(f"On {_named(change)}:", later="  "), ""]
         latest = change
         lines += [*_finding(d, report), ""]
     return "".join(f"{_only_text(line)}\n" for line in lines[:-1])
@@ -38,8 +39,8 @@ trailer, a patch, a signature, the end of a mail."""
 
 
 def _only_text(line: str) -> str:
-    """A line that nobody takes for anything but text."""
-    return f"> {line}" if _MEANS.match(line) else line
+    """A line that nobody takes for anything but text, no longer than a mail's whatever is in it."""
+    return cut(f"> {line}" if _MEANS.match(line) else line, WIDTH)
 
 
 def _named(change: Change) -> str:
@@ -134,7 +135,7 @@ def _came(origin: Origin) -> Iterator[str]:
 
 
 def _wrapped(text: str, first: str = "", later: str = "") -> list[str]:
-    """No longer than a mail's lines, but for a word that is."""
+    """No longer than a mail's lines, but for a word that is, or one of wide characters."""
     return wrap(
         text,
         WIDTH,
