@@ -102,8 +102,54 @@ def test_paths_and_filters(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.commit("el2: flush may fail")
     assert "lend_flush" in since(repo, "arch/arm64/kvm")
     assert "lend_flush" in since(repo, LEND)
-    assert since(repo, "virt/kvm") == ""
+    assert since(repo, "arch/arm64/kvm/hyp") == ""
     assert since(repo, "--filter", "hypercall!=__demo_flush") == ""
+
+
+INIT = "static int init(void)\n{\n\treturn kvm_call_hyp_nvhe(__demo_set_limit, 1);\n}\n"
+
+
+def changes(repo: Repo, *words: str) -> list[tuple[str, str]]:
+    found = json.loads(since(repo, *words, form="json"))["changes"]
+    return [(one["change"], (one["after"] or one["before"])["path"]) for one in found]
+
+
+def test_functions_of_one_name_in_several_files(repo: Repo) -> None:
+    """None takes another one's place, unless its whole file does."""
+    names = [f"arch/arm64/kvm/{letter}.c" for letter in "abc"]
+    for name in names[:2]:
+        repo.write(name, INIT)
+    repo.commit("two files")
+    repo.git("tag", "--force", "base")
+    repo.git("rm", "--quiet", *names[:2])
+    assert changes(repo) == [("gone", names[0]), ("gone", names[1])]
+    repo.write(names[2], INIT)
+    assert changes(repo) == [("gone", names[1])]  # one of them was renamed
+    repo.git("reset", "--quiet", "--hard")
+    repo.write(names[0], INIT.replace("init", "other"))
+    repo.write(names[2], INIT)
+    assert changes(repo) == [("gone", names[0]), ("new", names[0]), ("new", names[2])]
+
+
+def test_filters_look_at_both_sides(repo: Repo) -> None:
+    flush_may_fail(repo)
+    assert changes(repo, "--filter", "use=ignored") == [("changed", LEND)]
+    assert changes(repo, "--filter", "use=nothing") == [("changed", LEND)]
+    assert changes(repo, "--filter", "use=propagated") == []
+
+
+def test_paths_outside_of_the_host_and_nowhere(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo.path)
+    repo.write("drivers/init.c", INIT)
+    repo.commit("a driver")
+    assert changes(repo, "drivers") == [("new", "drivers/init.c")]
+    assert changes(repo, "drivers/init.c") == [("new", "drivers/init.c")]
+    (repo.path / LEND).unlink()
+    assert {what for what, _ in changes(repo, LEND)} == {"gone"}
+    for path in ("arch/arm64/kvm/nosuch.c", "/etc/passwd", ".."):
+        done = CliRunner().invoke(app, ["audit", "--tree", str(repo.path), "--since", "base", path])
+        assert done.exit_code == 2
+        assert "is in no version of" in done.output
 
 
 def test_markdown(repo: Repo) -> None:

@@ -158,12 +158,23 @@ def _numbered(rows: Iterable[Row]) -> dict[tuple[str, str, str, int], Row]:
 def _matched(
     before: dict[tuple[str, str, str, int], Row], after: dict[tuple[str, str, str, int], Row]
 ) -> Iterator[tuple[Row | None, Row | None]]:
-    moved = {key[1:]: row for key, row in before.items() if key not in after}
+    files = {key[0] for key in after}
+    moved: dict[tuple[str, str, int], list[Row]] = {}
+    for key, row in before.items():
+        if key in after:
+            continue
+        if key[0] in files:  # a file that is still there was not renamed
+            yield row, None
+        else:
+            moved.setdefault(key[1:], []).append(row)
+    known = {key[0] for key in before}
     for key, row in after.items():
         old = before.get(key)
-        yield (old if old is not None else moved.pop(key[1:], None)), row
-    for row in moved.values():
-        yield row, None
+        if old is None and key[0] not in known and moved.get(key[1:]):
+            old = moved[key[1:]].pop(0)
+        yield old, row
+    for rows in moved.values():
+        yield from ((row, None) for row in rows)
 
 
 def _facts(row: Row) -> tuple[object, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from kvmlint.commands import catalogue
@@ -18,6 +21,9 @@ from kvmlint.commands.options import (
 from kvmlint.console import CLEAN, FAILED, style_for, write
 from kvmlint.diagnostic import Precision, Severity
 from kvmlint.report.safe import safe
+
+if TYPE_CHECKING:
+    from kvmlint.source import Sources
 
 
 @click.command()
@@ -125,6 +131,7 @@ def _changes(
     min_precision: str | None,
 ) -> str:
     """What has changed since a revision. Raises ClickException."""
+    import os
     from contextlib import closing
     from pathlib import Path
 
@@ -148,14 +155,18 @@ def _changes(
                 range_ = diff.range_of(repository, since)
                 place = diff.place_of(repository, tree, range_.tip)
                 series = diff.series_of(place, range_, knowledge)
-                below = [relative(path, Path(series.root)) for path in paths]
+                below = [relative(path, Path(os.path.realpath(series.root))) for path in paths]
+                versions = [series.base, *(step.sources for step in series.steps[-1:])]
+                for path in below:
+                    if not any(True for one in versions for _ in _files(one, path)):
+                        raise engine.AuditError(f"'{path}' is in no version of {series.root}")
                 ledgers = []
-                for sources in (series.base, series.steps[-1].sources if series.steps else None):
-                    if sources is not None:
-                        code = Codebase(sources, series.whole, series.root, knowledge)
-                        files = host_files(sources, knowledge.tables.worlds)
-                        found = engine.audit_code(code, files, options, catalogue.rules())
-                        ledgers.append(found)
+                for sources in versions:
+                    code = Codebase(sources, series.whole, series.root, knowledge)
+                    named = (path for folder in below for path in _files(sources, folder))
+                    files = sorted({*host_files(sources, knowledge.tables.worlds), *named})
+                    found = engine.audit_code(code, files, options, catalogue.rules())
+                    ledgers.append(found)
         except GitError as error:
             raise click.ClickException(safe(str(error))) from error
         except engine.AuditError as error:
@@ -164,9 +175,20 @@ def _changes(
         one
         for one in engine.alterations(ledgers[0], ledgers[-1])
         if (not below or any(_is_below(one.row.path, folder) for folder in below))
-        and all(one_filter.keeps(one.row) for one_filter in wanted)
+        and any(
+            row is not None and all(one_filter.keeps(row) for one_filter in wanted)
+            for row in (one.before, one.after)
+        )
     ]
     return ledger_changes.render(form, changes, series.root, __version__)
+
+
+def _files(sources: Sources, path: str) -> Iterator[str]:
+    """The files that a path of a tree stands for, in one version of it."""
+    if sources.exists(path):
+        yield path
+    elif not path.startswith("/"):
+        yield from sources.walk(path, (".c",))
 
 
 def _is_below(path: str, folder: str) -> bool:
