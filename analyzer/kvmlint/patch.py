@@ -112,7 +112,8 @@ def _applied_all(
             about = f" ({mail.subject})" if mail.subject else ""
             if _undone(bench, tree, [mail]):
                 problem = f"it is there already ({problem})"
-            problem = f"{name}{about} does not apply to {base if number == 1 else 'the one before'}: {problem}"
+            onto = base if number == 1 else "the one before"
+            problem = f"{name}{about} does not apply to {onto}: {problem}"
             break
         files = bench.files(after, prefix)
         change = Change("", name, mail.subject)
