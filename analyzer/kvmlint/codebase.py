@@ -13,21 +13,31 @@ from kvmlint.source import FolderSources, Identified, SourceError, Sources
 from kvmlint.tree.extent import find_root, whole_extent
 
 if TYPE_CHECKING:
+    from kvmlint.explore.reuse import Reuse
     from kvmlint.program import Program
     from kvmlint.syntax.unit import Unit
 
 
 @dataclass(slots=True)
+class Shared:
+    """What versions of one tree have in common: parsed files by path and world, and explored
+    functions. Used again where it is the same."""
+
+    units: dict[tuple[str, str], Unit] = field(default_factory=dict)
+    reuse: Reuse | None = None
+
+
+@dataclass(slots=True)
 class Codebase:
     """A kernel tree (``whole``), or files outside any. ``root`` is what reports call the folder
-    that paths are relative to. ``units`` are files that were parsed for other versions of the same
-    tree, and are used again where their text is the same."""
+    that paths are relative to. ``shared`` is what other versions of the same tree were read for,
+    too."""
 
     sources: Sources
     whole: bool
     root: str
     knowledge: Knowledge = field(default_factory=builtin)
-    units: dict[tuple[str, str], Unit] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
     _program: Program | None = None
     _data: dict[str, bytes | SourceError] = field(default_factory=dict)
     _stamp: str | None = None
@@ -36,13 +46,15 @@ class Codebase:
     def program(self) -> Program:
         """The program, made when it is asked for first: a run may do without."""
         if self._program is None:
+            from kvmlint.explore.reuse import Reuse
             from kvmlint.program import Program
             from kvmlint.tree.tree import Tree
 
-            tree = Tree(_Read(self), self.knowledge, self.whole, units=self.units)
+            tree = Tree(_Read(self), self.knowledge, self.whole, units=self.shared.units)
             entries = tree.entries()
             knowledge = self.knowledge.with_entries(entries) if entries else self.knowledge
-            self._program = Program(tree, knowledge)
+            self.shared.reuse = self.shared.reuse or Reuse()
+            self._program = Program(tree, knowledge, reuse=self.shared.reuse)
         return self._program
 
     def read(self, path: str) -> bytes:

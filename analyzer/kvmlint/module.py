@@ -12,10 +12,12 @@ from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.engine import Budget, Exploration, OverBudgetError, explore
 from kvmlint.explore.oracle import HypercallContract, Summary
 from kvmlint.explore.recursion import Recursion
+from kvmlint.explore.reuse import Asking, Reuse
 from kvmlint.explore.summarise import summarise
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import EntryPoint, World
 from kvmlint.source import SourceError, SourceFile
+from kvmlint.syntax.ast import Function
 from kvmlint.syntax.unit import FunctionHead, TooDeep, Unit
 from kvmlint.trace import Trace
 from kvmlint.tree.calls import FileCalls
@@ -51,6 +53,7 @@ class Surroundings(Protocol):
     budget: Budget
     visits: int
     recursion: Recursion
+    reuse: Reuse
 
     @property
     def trace(self) -> Trace:
@@ -284,16 +287,23 @@ class Module:
         """Control flow graph of a function variant. Raises GivenUpError."""
         found = self._cfgs.get(head)
         if found is None:
-            if head.end - head.name_start > LONGEST:
-                raise GivenUpError(f"it is too large: more than {LONGEST} bytes")
             try:
-                found = build(self.unit.lower(head))
-            except (TooDeep, RecursionError):
+                found = build(self._function(head))
+            except RecursionError:
                 raise GivenUpError("it is nested too deeply") from None
             except TooLarge:
                 raise GivenUpError(f"it is too large: more than {MOST_BLOCKS} blocks") from None
             self._cfgs[head] = found
         return found
+
+    def _function(self, head: FunctionHead) -> Function:
+        """A function variant with its body. Raises GivenUpError."""
+        if head.end - head.name_start > LONGEST:
+            raise GivenUpError(f"it is too large: more than {LONGEST} bytes")
+        try:
+            return self.unit.lower(head)
+        except (TooDeep, RecursionError):
+            raise GivenUpError("it is nested too deeply") from None
 
     def exploration(self, function: str) -> Exploration:
         """All paths of a function's first variant. Raises GivenUpError."""
@@ -320,14 +330,10 @@ class Module:
     def _explore(self, head: FunctionHead) -> Exploration:
         found = self._found.get(head)
         if found is None:
-            origin = self.unit.file.path if self.world is World.EL2 else ""
             try:
-                found = explore(
-                    self.cfg(head), self.knowledge, self, self.world, self.program.budget, origin
-                )
-                self.program.visits += found.visits
-            except OverBudgetError as error:
-                found = GivenUpError(f"too many paths: {error}")
+                made = self._made(head)
+                over = isinstance(made, OverBudgetError)
+                found = GivenUpError(f"too many paths: {made}") if over else made
             except GivenUpError as error:
                 found = error
             except RecursionError:
@@ -337,3 +343,25 @@ class Module:
         if isinstance(found, GivenUpError):
             raise found
         return found
+
+    def _made(self, head: FunctionHead) -> Exploration | OverBudgetError:
+        """An exploration that was made before, or a new one. Raises GivenUpError."""
+        place = (self.unit.file.path, self.world, head.name, head.variant)
+        function, entries, asking = (
+            self._function(head),
+            self.knowledge.tables.entries,
+            Asking(self),
+        )
+        found = self.program.reuse.find(place, function, entries, asking)
+        if found is not None:
+            return found
+        cfg = self.cfg(head)
+        origin = self.unit.file.path if self.world is World.EL2 else ""
+        try:
+            made = explore(cfg, self.knowledge, asking, self.world, self.program.budget, origin)
+            self.program.visits += made.visits
+        except OverBudgetError as error:
+            self.program.reuse.keep(place, function, entries, asking, error)
+            return error
+        self.program.reuse.keep(place, function, entries, asking, made)
+        return made

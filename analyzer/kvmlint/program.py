@@ -10,6 +10,7 @@ from kvmlint.contract.doubt import doubt
 from kvmlint.explore.engine import Budget, Exploration
 from kvmlint.explore.oracle import HypercallContract, ReturnKind, Summary, carries
 from kvmlint.explore.recursion import Recursion
+from kvmlint.explore.reuse import Reuse
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.module import GivenUpError, Module
@@ -32,6 +33,7 @@ class Program:
     doubts: dict[str, str] = field(default_factory=dict)
     visits: int = 0
     recursion: Recursion = field(default_factory=Recursion)
+    reuse: Reuse = field(default_factory=Reuse)
     _index: HostIndex | None = None
     _reached: frozenset[tuple[str, str]] | None = None
     _reaching: dict[tuple[str, str], bool] = field(default_factory=dict)

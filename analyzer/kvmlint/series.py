@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kvmlint import suppress
 from kvmlint.blame import Blame
-from kvmlint.codebase import Codebase
+from kvmlint.codebase import Codebase, Shared
 from kvmlint.compare import compare
 from kvmlint.diagnostic import Change, Diagnostic, Note, Notification, Origin
 from kvmlint.hunk import Hunks
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kvmlint.cache import Store
     from kvmlint.knowledge import Knowledge
     from kvmlint.rule import RuleClass
-    from kvmlint.syntax.unit import Unit
 
 SUFFIXES = (".c", ".h")
 """What of a change matters."""
@@ -110,7 +109,7 @@ class _Run:
     rules: Sequence[RuleClass]
     knowledge: Knowledge
     store: Store
-    units: dict[tuple[str, str], Unit] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
     latest: _Version | None = None
     alive: dict[int, _Brought] = field(default_factory=dict)
     removed: list[_Brought] = field(default_factory=list)
@@ -152,16 +151,16 @@ class _Run:
 
     def look(self, sources: Sources) -> _Version:
         """Analyse one version."""
-        code = Codebase(
-            sources, self.series.whole, self.series.root, self.knowledge, units=self.units
-        )
+        code = Codebase(sources, self.series.whole, self.series.root, self.knowledge, self.shared)
         worlds = self.knowledge.tables.worlds
         host = host_files(sources, worlds) if self.series.whole else []
         more = [path for path in self.elsewhere if sources.exists(path)]
         result = analyse(
             code,
             [*host, *more],
-            self.options,
+            # In one process, however many are allowed: what is explored here is there again for
+            # the next version, and that saves more than any number of processes.
+            replace(self.options, jobs=1),
             self.rules,
             store=self.store,
             folders=worlds.host if self.series.whole else (),

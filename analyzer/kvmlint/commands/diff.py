@@ -40,7 +40,8 @@ def diff(revision: str | None, staged: bool, **wanted: Unpack[Wanted]) -> None:
     removes is still reported, and says so. Lines are those of the last version, or of the commit
     where a later one removes the finding.
 
-    Nothing is written to the repository: no index, no work tree, no object.
+    Nothing is written to the repository: no index, no work tree, no object. Versions are analysed
+    one after the other, in one process whatever -j says: what they share is analysed once.
 
     Exit status: 0 clean, 1 findings, 2 usage error or failed analysis.
     """

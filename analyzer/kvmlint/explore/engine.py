@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, StoreOp, Test
@@ -13,7 +13,7 @@ from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO, Fact
 from kvmlint.explore.narrow import narrowed, narrowed_test
-from kvmlint.explore.oracle import ExitKind, Oracle
+from kvmlint.explore.oracle import ExitKind, Oracle, Summary
 from kvmlint.explore.project import Projector
 from kvmlint.explore.state import Effect, EffectKind, Event, Frozen, State
 from kvmlint.explore.values import (
@@ -84,7 +84,8 @@ class Exploration:
     ledger: Ledger
     exits: tuple[Exit, ...] = ()
     visits: int = 0
-    _nodes: list[tuple[int, int]] = field(default_factory=list)
+    summary: Summary | None = None
+    """Made when somebody asks for it (summarise)."""
 
 
 class _Engine:

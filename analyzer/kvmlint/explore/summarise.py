@@ -33,7 +33,13 @@ MAX_WRITES = 6
 
 
 def summarise(found: Exploration) -> Summary:
-    """The summary of an explored function."""
+    """The summary of an explored function, made once."""
+    if found.summary is None:
+        found.summary = _summary(found)
+    return found.summary
+
+
+def _summary(found: Exploration) -> Summary:
     function = found.cfg.function
     classes: dict[tuple[object, ...], SummaryClass] = {}
     for exit_ in found.exits:

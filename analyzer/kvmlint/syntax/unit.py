@@ -71,6 +71,7 @@ class Unit:
         self._raw: dict[FunctionHead, RawHead] = {}
         self._texts: list[bytes] = []
         self._lowered: dict[FunctionHead, Function] = {}
+        self._called: dict[FunctionHead, frozenset[str]] = {}
         self._problems: list[Problem] = []
         self._typedefs: frozenset[bytes] | None = None
         variants = variants_of(masked.directives, len(file.data), world_defines)
@@ -170,9 +171,13 @@ class Unit:
     def called(self, head: FunctionHead) -> frozenset[str]:
         """Names followed by '(' in the body, keywords aside. Lexical and cheap: declarators and
         macros count too."""
-        text = self._texts[head.variant]
-        found = set(_CALLED.findall(text, self._raw[head].body, head.end))
-        return frozenset(name.decode() for name in found) - _KEYWORDS
+        known = self._called.get(head)
+        if known is None:
+            text = self._texts[head.variant]
+            found = set(_CALLED.findall(text, self._raw[head].body, head.end))
+            known = frozenset(name.decode() for name in found) - _KEYWORDS
+            self._called[head] = known
+        return known
 
     def identifiers(self, head: FunctionHead) -> frozenset[str]:
         """All identifiers and keywords in the function's visible text."""
