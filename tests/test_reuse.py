@@ -9,6 +9,7 @@ import pytest
 from kvmlint import module
 from kvmlint.cfg.graph import Cfg
 from kvmlint.codebase import Codebase, Shared
+from kvmlint.explore import engine
 from kvmlint.explore.engine import Budget, Exploration
 from kvmlint.explore.oracle import Oracle
 from kvmlint.knowledge import Knowledge, builtin
@@ -106,7 +107,7 @@ def test_an_edit_that_matters(project: Path, name: str) -> None:
 def explored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The functions that are explored from now on."""
     names: list[str] = []
-    real = module.explore
+    real = engine.explore
 
     def explore(
         cfg: Cfg, knowledge: Knowledge, oracle: Oracle, world: World, budget: Budget, origin: str

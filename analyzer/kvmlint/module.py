@@ -332,8 +332,10 @@ class Module:
         if found is None:
             try:
                 made = self._made(head)
-                over = isinstance(made, OverBudgetError)
-                found = GivenUpError(f"too many paths: {made}") if over else made
+                if isinstance(made, OverBudgetError):
+                    found = GivenUpError(f"too many paths: {made}")
+                else:
+                    found = made
             except GivenUpError as error:
                 found = error
             except RecursionError:
@@ -347,11 +349,8 @@ class Module:
     def _made(self, head: FunctionHead) -> Exploration | OverBudgetError:
         """An exploration that was made before, or a new one. Raises GivenUpError."""
         place = (self.unit.file.path, self.world, head.name, head.variant)
-        function, entries, asking = (
-            self._function(head),
-            self.knowledge.tables.entries,
-            Asking(self),
-        )
+        function, entries = self._function(head), self.knowledge.tables.entries
+        asking = Asking(self)
         found = self.program.reuse.find(place, function, entries, asking)
         if found is not None:
             return found
