@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kvmlint import module
 from kvmlint.cfg.graph import Cfg
 from kvmlint.codebase import Codebase, Shared
 from kvmlint.explore import engine
@@ -107,15 +106,14 @@ def test_an_edit_that_matters(project: Path, name: str) -> None:
 def explored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The functions that are explored from now on."""
     names: list[str] = []
-    real = engine.explore
 
     def explore(
         cfg: Cfg, knowledge: Knowledge, oracle: Oracle, world: World, budget: Budget, origin: str
     ) -> Exploration:
         names.append(cfg.function.name)
-        return real(cfg, knowledge, oracle, world, budget, origin)
+        return engine.explore(cfg, knowledge, oracle, world, budget, origin)
 
-    monkeypatch.setattr(module, "explore", explore)
+    monkeypatch.setattr("kvmlint.module.explore", explore)
     return names
 
 

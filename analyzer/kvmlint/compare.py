@@ -30,7 +30,7 @@ K = TypeVar("K", bound=Hashable)
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``kept`` are findings of before, each with what it became; ``touched`` those of them whose
-    path is another one and goes over a changed line, as they are after."""
+    path is another one and goes over a changed line, as they are after. Absorbed findings count."""
 
     new: tuple[Diagnostic, ...]
     gone: tuple[Diagnostic, ...]
@@ -65,8 +65,9 @@ class _Pairing:
     _old: frozenset[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gone = list(self.before.diagnostics)
-        self.new = list(self.after.diagnostics)
+        # A finding that another one's report tells of, before or after, was there all the same.
+        self.gone = [*self.before.diagnostics, *self.before.absorbed]
+        self.new = [*self.after.diagnostics, *self.after.absorbed]
         self._old = frozenset(map(id, self.gone))
 
     def match(self, key: Callable[[Diagnostic], Hashable]) -> None:

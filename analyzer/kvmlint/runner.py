@@ -13,7 +13,7 @@ from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.exempt import Exemption
 from kvmlint.fileresult import FileResult
 from kvmlint.inputs import folders_of, inputs_of, relative
-from kvmlint.joined import dedupe
+from kvmlint.joined import absorbed, dedupe
 from kvmlint.recall import results_of
 from kvmlint.scope import Scope
 
@@ -41,7 +41,8 @@ class Options:
 class Result:
     """What a run found. ``root`` is the absolute folder that paths are relative to; ``files`` holds
     the bytes of the files that findings are in. ``suppressed`` are findings that somebody allows,
-    ``below`` those that the options hide, ``scope`` is what the run looked at."""
+    ``below`` those that the options hide, ``absorbed`` those that another finding's report tells
+    of; ``scope`` is what the run looked at."""
 
     diagnostics: tuple[Diagnostic, ...]
     notifications: tuple[Notification, ...]
@@ -51,6 +52,7 @@ class Result:
     suppressed: tuple[Diagnostic, ...] = ()
     below: tuple[Diagnostic, ...] = ()
     scope: Scope = field(default_factory=Scope)
+    absorbed: tuple[Diagnostic, ...] = ()
 
 
 def check(
@@ -122,18 +124,20 @@ def analyse(
         folders,
         frozenset(notification.path for notification in notifications),
     )
-    judged = suppress.apply(
-        dedupe([d for result in results for d in result.diagnostics]), texts, scope
-    )
+    every = [d for result in results for d in result.diagnostics]
+    judged = suppress.apply(dedupe(every), texts, scope)
+    told = suppress.apply(absorbed(every), texts, scope)
     if options.exemptions:
         file = options.exemptions[0].file
         shown_as = relative(file.path, Path(code.root))
         texts[shown_as] = file.data
         judged = exempt.apply(judged, options.exemptions, scope, code.root, shown_as)
+        told = exempt.apply(told, options.exemptions, scope, code.root, shown_as)
     found = sorted((*judged.kept, *judged.complaints), key=Diagnostic.sort_key)
     shown = _above(options, found)
     printed = set(shown)
     suppressed = _above(options, judged.suppressed)
+    hidden = _above(options, told.kept)
     statistics = (
         ("files", str(sum(result.read for result in results))),
         ("files analysed anew", str(recalled.anew)),
@@ -148,7 +152,7 @@ def analyse(
         notifications,
         key=lambda n: (n.path, n.span.line if n.span else 0, n.function, n.message),
     )
-    paths_shown = {d.span.path for d in (*shown, *suppressed)}
+    paths_shown = {d.span.path for d in (*shown, *suppressed, *hidden)}
     return Result(
         shown,
         tuple(dict.fromkeys(ordered)),
@@ -158,6 +162,7 @@ def analyse(
         suppressed,
         tuple(d for d in found if d not in printed),
         scope,
+        hidden,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -188,7 +188,8 @@ class _Run:
             brought = self.alive.get(id(old))
             if brought is not None and brought.origin.new:
                 brought.origin = replace(brought.origin, removed=step.change)
-                self.removed.append(brought)
+                if not self._told(brought, before.result, self.alive.values()):
+                    self.removed.append(brought)
         hunks = Hunks(before.code, after.code, step.paths)
         for d in found.touched:
             if id(d) not in alive:
@@ -217,10 +218,15 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """All that was brought."""
-        files = self.latest.result.files if self.latest is not None else {}
+        files: Mapping[str, bytes] = {}
+        brought = list(self.removed)
+        if self.latest is not None:
+            result, alive = self.latest.result, self.alive.values()
+            files = result.files
+            brought += [one for one in alive if not self._told(one, result, alive)]
         diagnostics = [
             replace(b.now, origin=b.origin, related=(*b.now.related, *self._placed(b)))
-            for b in (*self.alive.values(), *self.removed)
+            for b in brought
         ]
         return Outcome(
             tuple(sorted(diagnostics, key=_order)),
@@ -234,6 +240,14 @@ class _Run:
             ),
             self.series.root,
             files,
+        )
+
+    @staticmethod
+    def _told(brought: _Brought, result: Result, others: Collection[_Brought]) -> bool:
+        """Whether the report of another finding that the series brings tells of this one."""
+        d = brought.now
+        return any(d is one for one in result.absorbed) and any(
+            other.now.function == d.cause and other.now.related for other in others
         )
 
     def _placed(self, brought: _Brought) -> Iterator[Note]:
