@@ -205,7 +205,8 @@ def test_a_mail_that_can_t_be_analysed_is_sent(mailing: Kernel) -> None:
     install(mailing)
     (mail,) = mailing.mail(ERROR)
     text = Path(mail).read_text()
-    Path(mail).write_text(text.replace("index ", "index 0123456789ab").replace("\n int ", "\n in "))
+    lines = [line for line in text.splitlines(True) if not line.startswith("index ")]
+    Path(mail).write_text("".join(lines).replace("lend.c", "gone.c"))
     said = mailing.send(mail)
     assert said.status == 0, said.text
     assert "kvmlint: " in said.text or "Error: " in said.text
