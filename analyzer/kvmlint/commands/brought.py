@@ -9,9 +9,19 @@ import click
 from kvmlint import __version__
 from kvmlint.commands import catalogue
 from kvmlint.commands.cache import NO_CACHE
-from kvmlint.commands.options import COLOR, JOBS, LEVELS, OUTPUT, SELECT, chosen
+from kvmlint.commands.options import (
+    COLOR,
+    FORMAT,
+    JOBS,
+    LEVELS,
+    NOTIFICATIONS,
+    OUTPUT,
+    SELECT,
+    STATISTICS,
+    chosen,
+)
 from kvmlint.console import CLEAN, FAILED, FINDINGS, style_for, write
-from kvmlint.report import FORMATS, Report, render
+from kvmlint.report import Report, render
 from kvmlint.report.safe import safe
 
 if TYPE_CHECKING:
@@ -47,22 +57,15 @@ OPTIONS = (
         help="Kernel tree root, in a git repository, or a bare repository. Default: the repository "
         "around the current folder.",
     ),
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(list(FORMATS)),
-        default="text",
-        show_default=True,
-        help="How to print findings.",
-    ),
+    FORMAT,
     OUTPUT,
     *SELECT,
     *LEVELS,
     JOBS,
     NO_CACHE,
-    click.option("--statistics", is_flag=True, help="Print counts and times on standard error."),
+    STATISTICS,
     COLOR,
-    click.option("--show-notifications", is_flag=True, help="Print also what was not analysed."),
+    NOTIFICATIONS,
 )
 
 

@@ -12,10 +12,13 @@ from kvmlint.commands import catalogue, known
 from kvmlint.commands.cache import NO_CACHE, store_for
 from kvmlint.commands.options import (
     COLOR,
+    FORMAT,
     JOBS,
     LEVELS,
+    NOTIFICATIONS,
     OUTPUT,
     SELECT,
+    STATISTICS,
     TREE,
     chosen,
     config_for,
@@ -25,7 +28,7 @@ from kvmlint.commands.options import (
 )
 from kvmlint.console import CLEAN, FAILED, FINDINGS, read_stdin, style_for, write
 from kvmlint.diagnostic import Diagnostic
-from kvmlint.report import FORMATS, Report, render
+from kvmlint.report import Report, render
 from kvmlint.report.safe import safe
 
 
@@ -33,24 +36,17 @@ from kvmlint.report.safe import safe
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @options_of(
     TREE,
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(list(FORMATS)),
-        default="text",
-        show_default=True,
-        help="How to print findings.",
-    ),
+    FORMAT,
     OUTPUT,
     *SELECT,
     *LEVELS,
     JOBS,
     NO_CACHE,
-    click.option("--statistics", is_flag=True, help="Print counts and times on standard error."),
+    STATISTICS,
     COLOR,
     *known.OPTIONS,
     click.option("--stdin-filename", metavar="PATH", help="What - should be called."),
-    click.option("--show-notifications", is_flag=True, help="Print also what was not analysed."),
+    NOTIFICATIONS,
     click.option(
         "--show-suppressed", is_flag=True, help="Print also what is suppressed or known, marked."
     ),

@@ -13,6 +13,7 @@ import click
 
 from kvmlint.commands.catalogue import ids, infos
 from kvmlint.diagnostic import Precision, Severity
+from kvmlint.report import FORMATS
 from kvmlint.report.safe import safe
 from kvmlint.source import SourceError
 
@@ -34,6 +35,20 @@ TREE = click.option(
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
     help="Kernel tree root. Default: the nearest folder above PATH that holds arch/.",
+)
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="How to print findings.",
+)
+STATISTICS = click.option(
+    "--statistics", is_flag=True, help="Print counts and times on standard error."
+)
+NOTIFICATIONS = click.option(
+    "--show-notifications", is_flag=True, help="Print also what was not analysed."
 )
 OUTPUT = click.option(
     "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Print to FILE."
