@@ -936,3 +936,9 @@ def test_exploring_twice_gives_the_same() -> None:
         (words(e), e.trail, e.site) for e in two.exits
     ]
     assert one.visits == two.visits
+
+
+@pytest.mark.parametrize("call", ["rcu_assign_pointer(p)", "rcu_assign_pointer()"])
+def test_too_few_arguments(call: str) -> None:
+    """As somebody types it: no row of a table is taken at its word."""
+    assert explore(body(f"{call}; return kvm_call_hyp_nvhe(__lend, p);")).exits

@@ -412,3 +412,10 @@ int g(void)
 def test_scan_calls() -> None:
     text = b'f(); /* f() */ "f()"; g(f (1)); f;\n#define x f(1)\n#if 0\nf();\n#endif\nff();'
     assert scan_calls(text, {"f"}) == [("f", 0), ("f", text.index(b"f (1)"))]
+
+
+@pytest.mark.parametrize("text", ["{\n\nh(){)\n{}", "{\n\ng(){)\n{\n\tx();\n}\n"])
+def test_no_head_begins_behind_its_name(text: str) -> None:
+    """Braces that a mutation left over."""
+    for head in unit_of(text).heads:
+        assert head.start <= head.name_start < head.end

@@ -129,7 +129,8 @@ class TableEffects:
         record = None
         if row.record is not None:
             record = self._operand(state, site, row.record, args, returned, does)
-        if row.null_undoes and row.resource.index > 0 and row.container is None:
+        given = max(row.null_undoes, row.resource.index) <= len(op.args)
+        if row.null_undoes and row.resource.index > 0 and row.container is None and given:
             # rcu_assign_pointer(place, value)
             place = self.eval.place(state, op.args[row.resource.index - 1])
             self.eval.write(state, place, self.eval.value(state, op.args[row.null_undoes - 1]))

@@ -184,6 +184,8 @@ def read_head(text: bytes, since: int, brace: int, end: int, dialect: Dialect) -
         if curried and follower is not None:
             lparen, rparen = follower.open, follower.close
     begin = max(first, _begin(groups, position))
+    if begin > place:
+        return None  # a piece of something else: it would begin behind its own name
     name_start, name = tokens[place]
     static = any(tokens[i][1] == "static" for i in range(begin, min(place, len(tokens))))
     return RawHead(
