@@ -14,7 +14,7 @@ from kvmlint.git.repository import Repository
 from kvmlint.git.sources import GitSources
 from kvmlint.knowledge import Knowledge
 from kvmlint.series import SUFFIXES, Series, Step, folders
-from kvmlint.source import OverlaySources
+from kvmlint.source import OverlaySources, Sources
 from kvmlint.tree.extent import find_root
 
 
@@ -107,11 +107,15 @@ def staged_series(place: Place, head: Commit | None) -> Series:
 
 def _series(place: Place, base: GitSources, steps: list[Step]) -> Series:
     last = steps[-1].sources if steps else base
-    tree = last.base if isinstance(last, OverlaySources) else last
-    whole = any(
-        isinstance(sources, GitSources) and sources.is_folder("arch") for sources in (base, tree)
-    )
-    return Series(base, tuple(steps), place.root, whole)
+    return Series(base, tuple(steps), place.root, _is_kernel(base) or _is_kernel(last))
+
+
+def _is_kernel(sources: Sources) -> bool:
+    """Whether there is a folder arch/, if only in what is changed."""
+    if isinstance(sources, OverlaySources):
+        added = (path for path, data in sources.changed.items() if data is not None)
+        return _is_kernel(sources.base) or any(path.startswith("arch/") for path in added)
+    return isinstance(sources, GitSources) and sources.is_folder("arch")
 
 
 def _pending(files: OverlaySources, name: str) -> list[Step]:

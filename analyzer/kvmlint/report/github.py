@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kvmlint.diagnostic import Diagnostic, Errno, Note, Severity
+from kvmlint.diagnostic import Change, Diagnostic, Errno, Note, Severity
 from kvmlint.report import Report, Style
 from kvmlint.report.safe import cut, safe
 from kvmlint.source import Span
@@ -67,13 +67,20 @@ def _finding(d: Diagnostic, prefix: str) -> str:
     if d.suppression:
         words = f"suppressed: {d.message} -- {d.suppression}"
         return _command("notice", f"{d.rule}{where}", d.span, prefix, (words,))
+    # What a later change removes is on no line any more.
+    there = d.origin is None or d.origin.removed is None
     lines = _lines(d)
-    return _command(_LEVEL[d.severity], f"{d.rule}{where}", d.span, prefix, lines)
+    return _command(_LEVEL[d.severity], f"{d.rule}{where}", d.span, prefix, lines, there)
 
 
 def _lines(d: Diagnostic) -> Iterator[str]:
     """What the annotation says; its title has rule and function."""
     yield d.message
+    if d.origin is not None:
+        verb = "brought" if d.origin.new else "it was there before; its path is changed"
+        yield f"{verb} by {_change(d.origin.change)}"
+        if d.origin.removed is not None:
+            yield f"removed again by {_change(d.origin.removed)}"
     subject = d.hypercall or "it"
     if d.assumed:
         yield f"{subject} is assumed fallible: its EL2 handler was not found"
@@ -98,6 +105,10 @@ def _lines(d: Diagnostic) -> Iterator[str]:
         yield f"see also: {_place(note)}: {note.message}"
 
 
+def _change(change: Change) -> str:
+    return f'{change.name} ("{change.subject}")' if change.subject else change.name
+
+
 def _errno(errno: Errno) -> str:
     return errno.name if errno.where is None else f"{errno.name} ({_place(errno.where)})"
 
@@ -106,15 +117,18 @@ def _place(note: Note) -> str:
     return f"{note.span.path}:{note.span.line}"
 
 
-def _command(level: str, title: str, span: Span, prefix: str, lines: Iterable[str]) -> str:
-    """One workflow command. The checks API takes columns only for a region of one line."""
+def _command(
+    level: str, title: str, span: Span, prefix: str, lines: Iterable[str], there: bool = True
+) -> str:
+    """One workflow command, for a whole file unless ``there``. The checks API takes columns only
+    for a region of one line."""
     properties = {
         "title": cut(safe(title), MAX_TITLE),
         "file": safe(span.path if Path(span.path).is_absolute() else prefix + span.path),
-        "line": str(span.line),
-        "endLine": str(span.end_line),
     }
-    if span.line == span.end_line:
+    if there:
+        properties |= {"line": str(span.line), "endLine": str(span.end_line)}
+    if there and span.line == span.end_line:
         properties |= {"col": str(span.column), "endColumn": str(span.end_column)}
     told = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     text = "\n".join(map(safe, lines))
