@@ -9,6 +9,13 @@ from kvmlint.trace import Question
 def answer(code: Codebase, question: Question) -> str:
     """The answer that a codebase gives today, as a text to be compared. ValueError: no question
     that kvmlint asks."""
+    found = code.answers.get(question)
+    if found is None:
+        found = code.answers[question] = _answer(code, question)
+    return found
+
+
+def _answer(code: Codebase, question: Question) -> str:
     match question:
         case ("file", path):
             return code.blob(path)

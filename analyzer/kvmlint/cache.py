@@ -24,7 +24,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """A file larger than that is emptied."""
 WAIT = 2.0
 """Seconds that another run is waited for."""
-VERSIONS = 16
+VERSIONS = 64
 """Results that are kept of one file with one text (other trees, branches, patches)."""
 
 _TABLES = (

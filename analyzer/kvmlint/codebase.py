@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kvmlint.knowledge import Knowledge, builtin
 from kvmlint.source import FolderSources, Identified, SourceError, Sources
+from kvmlint.trace import Question
 from kvmlint.tree.extent import find_root, whole_extent
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ class Shared:
 class Codebase:
     """A kernel tree (``whole``), or files outside any. ``root`` is what reports call the folder
     that paths are relative to. ``shared`` is what other versions of the same tree were read for,
-    too."""
+    too; ``answers`` are those to questions of a trace that were asked before."""
 
     sources: Sources
     whole: bool
     root: str
     knowledge: Knowledge = field(default_factory=builtin)
     shared: Shared = field(default_factory=Shared)
+    answers: dict[Question, str] = field(default_factory=dict)
     _program: Program | None = None
     _data: dict[str, bytes | SourceError] = field(default_factory=dict)
     _stamp: str | None = None

@@ -67,9 +67,9 @@ class Command:
         return f"| {self.name} | {wall:.2f} s | {user:.2f} s | {peak:.0f} MB |"
 
 
-def kvmlint(name: str, *args: str | Path) -> Command:
+def kvmlint(name: str, *args: str | Path, cwd: Path = ROOT) -> Command:
     """A run of kvmlint."""
-    return Command(name, [sys.executable, "-m", "kvmlint", *(str(arg) for arg in args)])
+    return Command(name, [sys.executable, "-m", "kvmlint", *(str(arg) for arg in args)], cwd)
 
 
 def python(name: str, code: str, *args: str | Path) -> Command:
@@ -97,8 +97,9 @@ for name in sorted(program.tree._el2):
 """
 
 
-def commands(tree: Path, lone: Path) -> dict[str, list[Command]]:
-    """What is measured: the table, spatch's part of it, and what the measures bring."""
+def commands(tree: Path, lone: Path, series: Path) -> dict[str, list[Command]]:
+    """What is measured: the table, spatch's part of it, and what the measures bring. ``series`` is
+    a repository with twenty commits on top of a kernel."""
     folder, mmu = tree / FOLDER, tree / FOLDER / "mmu.c"
     main = [
         Command("`python -c pass`", [sys.executable, "-c", "pass"]),
@@ -111,6 +112,10 @@ def commands(tree: Path, lone: Path) -> dict[str, list[Command]]:
         kvmlint(f"{FOLDER}, warm", folder),
         kvmlint(f"{FOLDER} and virt/kvm, cold", "--no-cache", folder, tree / "virt/kvm"),
         kvmlint(f"{FOLDER}, audit", "audit", folder),
+        kvmlint("`diff HEAD~1`, cold", "diff", "--no-cache", "HEAD~1", cwd=series),
+        kvmlint("`diff HEAD~1`, warm", "diff", "HEAD~1", cwd=series),
+        kvmlint("a series of 20, cold", "diff", "--no-cache", "HEAD~20..HEAD", cwd=series),
+        kvmlint("a series of 20, warm", "diff", "HEAD~20..HEAD", cwd=series),
     ]
     spatch = []
     if shutil.which("spatch"):
@@ -148,7 +153,6 @@ def statistics_of(tree: Path) -> dict[str, str]:
 def profile(tree: Path) -> tuple[list[tuple[str, float]], list[tuple[str, float]], float]:
     """Own time by room and by function (share of all, largest first), and the seconds in all.
     What is built in counts for whoever called it."""
-    sys.path[:0] = [str(ROOT / "analyzer"), str(ROOT / "rules")]
     from kvmlint.runner import Options, check
     from kvmlint_rules import RULES
 
@@ -264,7 +268,11 @@ def main() -> None:
         os.environ["XDG_CACHE_HOME"] = scratch  # not the user's
         lone = Path(scratch) / "mmu.c"
         lone.write_bytes((tree / FOLDER / "mmu.c").read_bytes())
-        found = commands(tree, lone)
+        sys.path[:0] = [str(ROOT), str(ROOT / "analyzer"), str(ROOT / "rules")]
+        from tests.kernel.commits import new_series
+
+        series = new_series(Path(scratch) / "linux", tree).path
+        found = commands(tree, lone, series)
         every = [one for part in found.values() for one in part]
         for one in every:
             one.run()  # what is read from disk is in memory from here on
@@ -273,7 +281,6 @@ def main() -> None:
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
             for one in every:
                 one.run()
-    sys.path.insert(0, str(ROOT / "analyzer"))
     text = page(tree, found)
     output: Path | None = options.output
     if output:

@@ -6,15 +6,14 @@ was judged by reading the code that the commit leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.kernel.commits import EL2, MMU, MOVED, PKVM, SERIES, new_kernel, new_series
 from tests.kernel.edit import IGNORED, ROLLBACK, SWALLOWED, TEARDOWN
-from tests.kernel.mmu_versions import FIXED, SHARE, UNDO, UNSHARE
-from tests.kernel.operators import Step, after, body, delete, move_above, replace
-from tests.repos import Repo, new_repo
+from tests.kernel.mmu_versions import SHARE, UNSHARE
+from tests.repos import Repo
 
 from kvmlint.cache import Store
 from kvmlint.diff import place_of, range_of, series_of
@@ -26,108 +25,10 @@ from kvmlint_rules import RULES
 
 pytestmark = pytest.mark.kernel
 
-FOLDERS = ("arch/arm64/kvm", "arch/arm64/include/asm", "virt/kvm")
-MMU = "arch/arm64/kvm/mmu.c"
-PKVM, MOVED = "arch/arm64/kvm/pkvm.c", "arch/arm64/kvm/pkvm_host.c"
-EL2 = "arch/arm64/kvm/hyp/nvhe/"
-
 INIT_VM, CNTVOFF = "__pkvm_init_vm", "__kvm_timer_set_cntvoff"
 
 Found = tuple[str, str, str, str, str, str]
 """The commit that brings it, function, rule, hypercall, file, the commit that removes it."""
-
-
-def new_kernel(path: Path, kernel: Path) -> Repo:
-    """A repository with the folders of a kernel in one commit, mmu.c corrected."""
-    repo = new_repo(path)
-    for folder in FOLDERS:
-        for file in sorted((kernel / folder).rglob("*")):
-            if file.suffix in (".c", ".h") and file.is_file():
-                repo.write(file.relative_to(kernel).as_posix(), file.read_text(encoding="utf-8"))
-    repo.write(MMU, FIXED.apply(repo.read(MMU)))
-    repo.commit("base")
-    return repo
-
-
-def edit(path: str, function: str, *steps: Step) -> Callable[[Repo], None]:
-    """Steps on one function of a file."""
-
-    def change(repo: Repo) -> None:
-        text = repo.read(path)
-        for step in steps:
-            text = step(text, function)
-        repo.write(path, text)
-
-    return change
-
-
-def move(repo: Repo) -> None:
-    """share_pfn_hyp() goes below the function that follows it, which doesn't call it."""
-    text = repo.read(MMU)
-    first = text.index("static int share_pfn_hyp(")
-    between, end = body(text, "share_pfn_hyp").end, body(text, "unshare_pfn_hyp").end
-    function = text[first:between]
-    repo.write(MMU, f"{text[:first]}{text[between:end].lstrip()}\n\n{function}{text[end:]}")
-
-
-def reformat(repo: Repo) -> None:
-    """The same code in other lines, with other comments."""
-    text = repo.read(MMU)
-    block = body(text, "share_pfn_hyp")
-    code = text[block.start : block.end]
-    call = f"ret = kvm_call_hyp_nvhe({SHARE}, pfn, 1);"
-    assert call in code
-    code = code.replace(
-        call, f"/* Ask EL2. */\n\tret =\n\t\tkvm_call_hyp_nvhe({SHARE},\n\t\t\tpfn, 1);"
-    )
-    code = code.replace("goto unlock;", "goto  unlock; /* done */").replace("\t", "    ")
-    repo.write(MMU, f"/* In four blanks. */\n{text[: block.start]}{code}{text[block.end :]}")
-
-
-def rename(repo: Repo) -> None:
-    repo.git("mv", PKVM, MOVED)
-
-
-def fallible_timer(repo: Repo) -> None:
-    """__kvm_timer_set_cntvoff() can refuse, and its handler hands that to the host."""
-    head, call = "void __kvm_timer_set_cntvoff", "__kvm_timer_set_cntvoff(cpu_reg(host_ctxt, 1))"
-    repo.replace("arch/arm64/include/asm/kvm_asm.h", head, head.replace("void", "int"))
-    repo.replace(f"{EL2}timer-sr.c", head, head.replace("void", "int"))
-    edit(
-        f"{EL2}timer-sr.c",
-        "__kvm_timer_set_cntvoff",
-        after("write_sysreg", "if (cntvoff >> 56)\n\treturn -ERANGE;\nreturn 0;"),
-    )(repo)
-    repo.replace(f"{EL2}hyp-main.c", f"\t{call};", f"\tcpu_reg(host_ctxt, 1) = {call};")
-
-
-SERIES: dict[str, Callable[[Repo], None]] = {
-    "mmu: keep the record": edit(MMU, "share_pfn_hyp", delete("if (ret)")),
-    "mmu: move the function": move,
-    "mmu: other lines": reformat,
-    "pkvm: forget the memory": edit(
-        PKVM, "__pkvm_create_hyp_vm", replace("goto free_vm", "goto free_pgd")
-    ),
-    "pkvm: another file": rename,
-    "mmu: erase at once": edit(
-        MMU, "unshare_pfn_hyp", move_above("kfree", UNSHARE), move_above("rb_erase", "kfree")
-    ),
-    "timer: an offset may be refused": fallible_timer,
-    "mmu: undo it": edit(MMU, "share_pfn_hyp", after(SHARE, UNDO)),
-    "mmu: keep the record, again": edit(MMU, "share_pfn_hyp", delete("if (ret)")),
-    "pkvm: free the memory": edit(
-        MOVED,
-        "__pkvm_create_hyp_vm",
-        # The first goto of two that the change above has made alike.
-        lambda text, function: text.replace(
-            "if (ret < 0)\n\t\tgoto free_pgd", "if (ret < 0)\n\t\tgoto free_vm"
-        ),
-    ),
-    "mmu: as in the beginning": lambda repo: repo.write(
-        MMU, repo.git("show", f"{repo.ids['base']}:{MMU}") + "\n"
-    ),
-}
-
 
 WANTED: set[Found] = {
     # The record of a page that EL2 refused stays in the tree.
@@ -255,3 +156,10 @@ def test_once_more(repo: Repo, tmp_path: Path) -> None:
         store.close()
         assert again.diagnostics == first.diagnostics
     assert dict(again.statistics)["files analysed anew"] == "0"
+
+
+def test_among_other_commits(kernel_6_12: Path, tmp_path: Path) -> None:
+    """Those that only make all lines after them other ones bring nothing, and change nothing."""
+    repo = new_series(tmp_path / "linux", kernel_6_12)
+    assert int(repo.git("rev-list", "--count", f"{repo.ids['base']}..HEAD")) == 20
+    assert found(outcome(repo, f"{repo.ids['base']}..HEAD")) == sorted(WANTED)
