@@ -14,8 +14,11 @@ from pathlib import Path
 from tests.kernel.edit import Edit, Version
 from tests.kernel.edits import SUBJECTS, tree_of
 
+from kvmlint.codebase import Codebase, Shared
 from kvmlint.diagnostic import Diagnostic
-from kvmlint.runner import Options, check
+from kvmlint.knowledge import builtin
+from kvmlint.runner import Options, analyse
+from kvmlint.source import FolderSources
 from kvmlint_rules import RULES
 
 FOLDERS = ("arch/arm64/kvm", "arch/arm64/include/asm")
@@ -36,6 +39,7 @@ class Copy:
 
     root: Path
     seen: dict[Version, tuple[Diagnostic, ...]] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
     def run(self, path: str, texts: dict[str, str]) -> tuple[Diagnostic, ...]:
         """Findings in one file while other text stands in some files."""
@@ -43,7 +47,8 @@ class Copy:
         try:
             for name, text in texts.items():
                 (self.root / name).write_text(text, encoding="utf-8")
-            result = check([str(self.root / path)], Options(tree=str(self.root)), RULES)
+            code = Codebase(FolderSources(self.root), True, str(self.root), builtin(), self.shared)
+            result = analyse(code, [path], Options(), RULES)
         finally:
             for name, data in old.items():
                 (self.root / name).write_bytes(data)

@@ -16,8 +16,11 @@ from tests.kernel.copies import Pair
 from tests.kernel.edit import Version
 from tests.kernel.operators import EditError, Step, body
 
+from kvmlint.codebase import Codebase, Shared
 from kvmlint.diagnostic import Diagnostic
-from kvmlint.runner import Options, check
+from kvmlint.knowledge import builtin
+from kvmlint.runner import Options, analyse
+from kvmlint.source import FolderSources
 from kvmlint_rules import RULES
 
 FOLDERS = ("arch/arm64/kvm", "arch/arm64/include/asm", "virt/kvm")
@@ -156,6 +159,7 @@ class _Copy:
 
     root: Path
     seen: dict[tuple[str, tuple[str, ...]], tuple[Diagnostic, ...]] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
     def texts(self, changes: Iterable[Change]) -> dict[str, str]:
         """The text of each file that the changes touch, afterwards."""
@@ -175,8 +179,8 @@ class _Copy:
         try:
             for name, text in texts.items():
                 (self.root / name).write_text(text, encoding="utf-8")
-            where = [str(self.root / path) for path in paths]
-            result = check(where, Options(tree=str(self.root)), RULES)
+            code = Codebase(FolderSources(self.root), True, str(self.root), builtin(), self.shared)
+            result = analyse(code, paths, Options(), RULES)
         finally:
             for name, data in old.items():
                 (self.root / name).write_bytes(data)
