@@ -493,6 +493,31 @@ def test_b4_is_warned_of_what_cannot_be_checked(three: Series) -> None:
     assert result["status"] == "warn"
 
 
+@pytest.mark.parametrize(
+    ("mail", "why"),
+    [
+        pytest.param(
+            b"Subject: x\nContent-Type: multipart/mixed; boundary=b\n\n" + b"boundary=b\n" * 99,
+            "has a mail of too many parts",
+            id="a mail that is not read",
+        ),
+        pytest.param(
+            new_file("arch/arm64/kvm/evil.c", mode="120000", text="/etc/passwd"),
+            "evil.c: is a symbolic link to a place outside the tree",
+            id="a file that is not read",
+        ),
+    ],
+)
+def test_b4_never_takes_what_was_not_read_for_clean(series: Series, mail: bytes, why: str) -> None:
+    said = series.kvmlint("b4", stdin=mail)
+    assert (said.status, said.err) == (0, "")
+    (line,) = said.out.splitlines()
+    assert line.startswith("kvmlint: not checked: ")
+    assert why in line
+    (result,) = json.loads(series.kvmlint("b4", "--json", stdin=mail).out)
+    assert result["status"] == "warn"
+
+
 def test_b4_and_a_cover_letter(series: Series) -> None:
     said = series.kvmlint("b4", stdin=b"Subject: [PATCH 0/3] x\n\nhello\n")
     assert (said.status, said.out, said.err) == (0, "", "")

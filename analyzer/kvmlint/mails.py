@@ -34,12 +34,15 @@ class MailError(Exception):
     """What was given can't be read as patches; ``str()`` is one line for the user."""
 
 
+class NoPatchError(MailError):
+    """There are mails, and no patch among them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """``text`` is the decoded text of a mail, ``subject`` its subject
-    without '[PATCH …]' ('' for a bare diff);
-    ``number`` and ``total`` as in '[PATCH 2/5]', 0 where it doesn't say; ``answer``: its
-    subject begins with 'Re:'."""
+    """``text`` is the decoded text of a mail, ``subject`` its subject without '[PATCH …]' ('' for a
+    bare diff); ``number`` and ``total`` as in '[PATCH 2/5]', 0 where it doesn't say; ``answer``:
+    its subject begins with 'Re:'."""
 
     subject: str
     text: bytes
@@ -73,7 +76,7 @@ class Mail:
 
 def read(texts: Iterable[tuple[str, bytes]]) -> list[Mail]:
     """The mails in files (name and bytes), in the order of their series: as they are given, or by
-    their numbers when all patches have different ones. Raises MailError."""
+    their numbers when all patches have different ones. Raises MailError, NoPatchError."""
     mails: list[Mail] = []
     total = 0
     for name, data in texts:
@@ -89,7 +92,7 @@ def read(texts: Iterable[tuple[str, bytes]]) -> list[Mail]:
         mails = [mail for mail in mails if not mail.answer]
         patches = [mail for mail in patches if not mail.answer]
     if not patches:
-        raise MailError("there is no patch in it")
+        raise NoPatchError("there is no patch in it")
     if len(patches) > MOST_PATCHES:
         raise MailError(f"there are {len(patches)} patches; {MOST_PATCHES} are the most")
     numbers = [mail.number for mail in patches]

@@ -48,15 +48,19 @@ def b4(as_json: bool) -> None:
 
 def _examined() -> tuple[Outcome | None, str]:
     """What the patch brings; None when there is no patch in the mail. Raises ClickException."""
-    from kvmlint.mails import MailError, read
+    from kvmlint.mails import MailError, NoPatchError, read
 
     try:
         mails = read(texts(("-",)))
-    except MailError:
+    except NoPatchError:
         return None, ""  # a cover letter
+    except MailError as error:
+        return None, str(error)
     with mended_by_the_user(), store_for(no_cache=False) as store:
         config = config_for(".")
-        return examined(mails, None, config, chosen(config, None), store)
+        found, problem = examined(mails, None, config, chosen(config, None), store)
+    failed = [f"{n.path}: {n.message}" for n in found.notifications if n.failed]
+    return found, "; ".join([*([problem] if problem else []), *failed])
 
 
 def _report(form: str, found: Outcome, new: list[Diagnostic]) -> str:
