@@ -6,12 +6,13 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from kvmlint.diagnostic import Notification
 from kvmlint.report import Style
 from kvmlint.report.safe import safe
 from kvmlint.source import MAX_BYTES
@@ -95,6 +96,18 @@ def style_for(color: str, output: str | None, notifications: bool) -> Style:
         width=max(shutil.get_terminal_size().columns, 60) if terminal else PLAIN_WIDTH,
         notifications=notifications,
     )
+
+
+def say_failed(failed: Iterable[Notification]) -> None:
+    """The inputs that could not be used, on standard error."""
+    for notification in failed:
+        click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
+
+
+def say_statistics(rows: Iterable[tuple[str, str]], cache: str, seconds: float) -> None:
+    """Counts and times, on standard error."""
+    for name, value in (*rows, ("cache", cache), ("seconds", f"{seconds:.2f}")):
+        click.echo(f"{name}: {value}", err=True)
 
 
 def write(text: str, output: str | None, code: int) -> None:

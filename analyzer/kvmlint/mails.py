@@ -113,8 +113,7 @@ def _split(data: bytes) -> Iterator[bytes]:
 
 
 def _mail(name: str, data: bytes) -> Mail:
-    head = data.replace(b"\r\n", b"\n", 1) if b"\r\n" in data[:1000] else data
-    if not _HEADER.match(head.replace(b"\r\n", b"\n")[: 1 << 20]):
+    if not _HEADER.match(data[: 2 << 20].replace(b"\r\n", b"\n")[: 1 << 20]):
         return Mail("", _unix(data))  # a diff, or a mail that lost its header
     if len(_BOUNDARY.findall(data)) > MOST_PARTS:
         raise MailError(f"{name} has a mail of too many parts; {MOST_PARTS} are the most")

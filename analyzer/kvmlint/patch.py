@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from kvmlint.diagnostic import Change
 from kvmlint.diff import Place
@@ -55,6 +56,16 @@ class Ground:
         return OverlaySources(self.folder, changed)
 
 
+class _Start(NamedTuple):
+    """Where a series begins: the tree, what to call it, the tree that the first patch makes of it,
+    and why it makes none ('')."""
+
+    tree: str
+    base: str
+    after: str
+    problem: str
+
+
 def names(mails: Sequence[Mail]) -> Iterator[str]:
     """What the files that patches change may be called in the tree."""
     for mail in mails:
@@ -89,14 +100,14 @@ def series_of(bench: Workbench, place: Place, mails: Sequence[Mail]) -> Applied:
 
 def _applied_all(
     bench: Workbench,
-    start: tuple[str, str, str, str],
+    start: _Start,
     patches: Sequence[Mail],
     prefix: str,
     root: str,
     ground: Ground | None = None,
     whole: bool = False,
 ) -> Applied:
-    """The series of patches, from what ``_start`` says of the first of them on."""
+    """The series of patches, from what is known of the first of them on."""
 
     def sources(files: GitSources) -> Sources:
         return files if ground is None else ground.sources(files)
@@ -133,11 +144,8 @@ def _paths(before: GitSources, after: GitSources) -> tuple[str, ...]:
     return tuple(path for path in changed_paths(before, after) if path.endswith(SUFFIXES))
 
 
-def _start(
-    bench: Workbench, mails: Sequence[Mail], patches: Sequence[Mail]
-) -> tuple[str, str, str, str]:
-    """The tree that a series begins with, what to call it, the tree that its first patch makes of
-    it, and why it makes none."""
+def _start(bench: Workbench, mails: Sequence[Mail], patches: Sequence[Mail]) -> _Start:
+    """Where a series begins in a repository. Raises GitError."""
     first = patches[0]
     problem = ""
     candidates: list[tuple[str, str]] = []
@@ -156,24 +164,24 @@ def _start(
     if head is None:
         raise GitError("there is no commit that it could be applied to")
     candidates.append((head.tree, "HEAD"))
-    tree, name, after, why = _first(bench, candidates, patches)
-    if not why:
-        return tree, name, after, ""
-    problem = problem or why
+    start = _first(bench, candidates, patches)
+    if not start.problem:
+        return start
+    problem = problem or start.problem
     blobs = _blobs(bench, head.tree, first)
     if blobs:
         tree = bench.replace(head.tree, blobs)
         after, why = _applied(bench, tree, first)
         if not why:
-            return tree, "the blobs that it names", after, ""
-    return head.tree, candidates[0][1], head.tree, problem
+            return _Start(tree, "the blobs that it names", after, "")
+    return _Start(head.tree, candidates[0][1], head.tree, problem)
 
 
 def _first(
     bench: Workbench, candidates: Sequence[tuple[str, str]], patches: Sequence[Mail]
-) -> tuple[str, str, str, str]:
-    """The first tree that the first patch applies to, as ``_start`` has it; else the last one, and
-    why it doesn't apply to the first."""
+) -> _Start:
+    """The first of some trees (with what to call them) that the first patch applies to; else the
+    last one, and why it doesn't apply to the first."""
     problem = ""
     for number, (candidate, called) in enumerate(candidates, 1):
         tree, name = candidate, called
@@ -182,10 +190,10 @@ def _first(
             tree, name = (without, f"{name} without it") if without else (tree, name)
         after, why = _applied(bench, tree, patches[0])
         if not why:
-            return tree, name, after, ""
+            return _Start(tree, name, after, "")
         problem = problem or why
     tree, name = candidates[-1]
-    return tree, name, tree, problem
+    return _Start(tree, name, tree, problem)
 
 
 def _undone(bench: Workbench, tree: str, patches: Sequence[Mail]) -> str:
@@ -254,6 +262,7 @@ def _hunk(mail: Mail, path: str, line: int) -> str:
     return f"the hunk at line {line}"
 
 
+@lru_cache(maxsize=16)
 def _files(mail: Mail) -> list[PatchedFile]:
     """The files of a patch, as far as it can be read."""
     from unidiff.errors import UnidiffParseError

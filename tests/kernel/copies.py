@@ -17,7 +17,7 @@ from tests.kernel.edits import SUBJECTS, tree_of
 from kvmlint.codebase import Codebase, Shared
 from kvmlint.diagnostic import Diagnostic
 from kvmlint.knowledge import builtin
-from kvmlint.runner import Options, analyse
+from kvmlint.runner import Options, Result, analyse
 from kvmlint.source import FolderSources
 from kvmlint_rules import RULES
 
@@ -33,6 +33,20 @@ class Pair:
     after: tuple[Diagnostic, ...]
 
 
+def run(root: Path, shared: Shared, paths: tuple[str, ...], texts: dict[str, str]) -> Result:
+    """What is found in some files of a tree while other text stands in some; the tree is left as it
+    was. ``shared`` is kept from run to run."""
+    old = {name: (root / name).read_bytes() for name in texts}
+    try:
+        for name, text in texts.items():
+            (root / name).write_text(text, encoding="utf-8")
+        code = Codebase(FolderSources(root), True, str(root), builtin(), shared)
+        return analyse(code, paths, Options(), RULES)
+    finally:
+        for name, data in old.items():
+            (root / name).write_bytes(data)
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A tree that may be written to; every run leaves it as it was."""
@@ -43,15 +57,7 @@ class Copy:
 
     def run(self, path: str, texts: dict[str, str]) -> tuple[Diagnostic, ...]:
         """Findings in one file while other text stands in some files."""
-        old = {name: (self.root / name).read_bytes() for name in texts}
-        try:
-            for name, text in texts.items():
-                (self.root / name).write_text(text, encoding="utf-8")
-            code = Codebase(FolderSources(self.root), True, str(self.root), builtin(), self.shared)
-            result = analyse(code, [path], Options(), RULES)
-        finally:
-            for name, data in old.items():
-                (self.root / name).write_bytes(data)
+        result = run(self.root, self.shared, (path,), texts)
         assert not result.notifications, result.notifications
         return result.diagnostics
 

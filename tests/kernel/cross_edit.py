@@ -12,16 +12,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kernel.copies import Pair
+from tests.kernel.copies import Pair, run
 from tests.kernel.edit import Version
 from tests.kernel.operators import EditError, Step, body
 
-from kvmlint.codebase import Codebase, Shared
+from kvmlint.codebase import Shared
 from kvmlint.diagnostic import Diagnostic
-from kvmlint.knowledge import builtin
-from kvmlint.runner import Options, analyse
-from kvmlint.source import FolderSources
-from kvmlint_rules import RULES
 
 FOLDERS = ("arch/arm64/kvm", "arch/arm64/include/asm", "virt/kvm")
 """What of a kernel tree is copied."""
@@ -175,16 +171,7 @@ class _Copy:
 
     def run(self, paths: tuple[str, ...], texts: dict[str, str]) -> tuple[Diagnostic, ...]:
         """Findings in some files while other text stands in some."""
-        old = {name: (self.root / name).read_bytes() for name in texts}
-        try:
-            for name, text in texts.items():
-                (self.root / name).write_text(text, encoding="utf-8")
-            code = Codebase(FolderSources(self.root), True, str(self.root), builtin(), self.shared)
-            result = analyse(code, paths, Options(), RULES)
-        finally:
-            for name, data in old.items():
-                (self.root / name).write_bytes(data)
-        return result.diagnostics
+        return run(self.root, self.shared, paths, texts).diagnostics
 
     def pair(self, edit: CrossEdit) -> Pair:
         key = (edit.base.name, edit.paths)

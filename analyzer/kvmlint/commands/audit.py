@@ -137,7 +137,7 @@ def _changes(
 
     from kvmlint import __version__, diff
     from kvmlint import audit as engine
-    from kvmlint.codebase import Codebase
+    from kvmlint.codebase import Codebase, Shared
     from kvmlint.git.command import GitError
     from kvmlint.git.repository import find
     from kvmlint.inputs import relative
@@ -161,8 +161,9 @@ def _changes(
                     if not any(True for one in versions for _ in _files(one, path)):
                         raise engine.AuditError(f"'{path}' is in no version of {series.root}")
                 ledgers = []
+                shared = Shared()
                 for sources in versions:
-                    code = Codebase(sources, series.whole, series.root, knowledge)
+                    code = Codebase(sources, series.whole, series.root, knowledge, shared)
                     named = (path for folder in below for path in _files(sources, folder))
                     files = sorted({*host_files(sources, knowledge.tables.worlds), *named})
                     found = engine.audit_code(code, files, options, catalogue.rules())

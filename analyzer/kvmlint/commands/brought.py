@@ -8,7 +8,7 @@ import click
 
 from kvmlint import __version__
 from kvmlint.commands import catalogue
-from kvmlint.commands.cache import NO_CACHE
+from kvmlint.commands.cache import NO_CACHE, state
 from kvmlint.commands.options import (
     COLOR,
     FORMAT,
@@ -20,7 +20,15 @@ from kvmlint.commands.options import (
     STATISTICS,
     chosen,
 )
-from kvmlint.console import CLEAN, FAILED, FINDINGS, style_for, write
+from kvmlint.console import (
+    CLEAN,
+    FAILED,
+    FINDINGS,
+    say_failed,
+    say_statistics,
+    style_for,
+    write,
+)
 from kvmlint.report import Report, render
 from kvmlint.report.safe import safe
 
@@ -97,12 +105,9 @@ def show(found: Outcome, wanted: Wanted, store: Store, seconds: float, problem: 
     failed = [notification for notification in found.notifications if notification.failed]
     code = FAILED if failed or problem else FINDINGS if found.diagnostics else CLEAN
     write(render(wanted["form"], report, style), output, code)
-    for notification in failed:
-        click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
+    say_failed(failed)
     if problem:
         click.echo(f"kvmlint: {safe(problem)}", err=True)
     if wanted["statistics"]:
-        cache = "off" if wanted["no_cache"] else store.problem or "on"
-        for name, value in (*found.statistics, ("cache", cache), ("seconds", f"{seconds:.2f}")):
-            click.echo(f"{name}: {value}", err=True)
+        say_statistics(found.statistics, state(wanted["no_cache"], store), seconds)
     click.get_current_context().exit(code)

@@ -31,6 +31,11 @@ def store_for(no_cache: bool) -> Iterator[Store]:
         store.close()
 
 
+def state(no_cache: bool, store: Store) -> str:
+    """What ``--statistics`` says of a run's store."""
+    return "off" if no_cache else store.problem or "on"
+
+
 @click.group()
 def cache() -> None:
     """Results of earlier runs: where they are kept, how many, and how to remove them."""

@@ -9,7 +9,7 @@ import click
 
 from kvmlint import __version__
 from kvmlint.commands import catalogue, known
-from kvmlint.commands.cache import NO_CACHE, store_for
+from kvmlint.commands.cache import NO_CACHE, state, store_for
 from kvmlint.commands.options import (
     COLOR,
     FORMAT,
@@ -26,10 +26,18 @@ from kvmlint.commands.options import (
     mended_by_the_user,
     options_of,
 )
-from kvmlint.console import CLEAN, FAILED, FINDINGS, read_stdin, style_for, write
+from kvmlint.console import (
+    CLEAN,
+    FAILED,
+    FINDINGS,
+    read_stdin,
+    say_failed,
+    say_statistics,
+    style_for,
+    write,
+)
 from kvmlint.diagnostic import Diagnostic
 from kvmlint.report import Report, render
-from kvmlint.report.safe import safe
 
 
 @click.command()
@@ -105,16 +113,9 @@ def check(
         report = Report(shown, result.notifications, infos, result.root, __version__, result.files)
         code = FAILED if failed else FINDINGS if result.diagnostics else CLEAN
         write(render(form, report, style_for(color, output, show_notifications)), output, code)
-    for notification in failed:
-        click.echo(f"kvmlint: {safe(notification.path)}: {safe(notification.message)}", err=True)
+    say_failed(failed)
     if statistics:
         counts = Counter(d.rule for d in result.diagnostics)
         each = [(f"findings of {info.id}", str(counts[info.id])) for info in infos]
-        for name, value in (
-            *result.statistics,
-            *each,
-            ("cache", "off" if no_cache else store.problem or "on"),
-            ("seconds", f"{seconds:.2f}"),
-        ):
-            click.echo(f"{name}: {value}", err=True)
+        say_statistics((*result.statistics, *each), state(no_cache, store), seconds)
     click.get_current_context().exit(code)

@@ -9,7 +9,7 @@ questions up to the first answer that differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import TypeAlias
 
@@ -60,17 +60,18 @@ class Asking:
 
     def summary(self, function: str) -> Summary | None:
         """See Oracle."""
-        question = ("summary", function)
-        if question not in self.answers:
-            self.answers[question] = self._oracle.summary(function)
-        found = self.answers[question]
-        return found if isinstance(found, Summary) else None
+        return self._asked("summary", function, self._oracle.summary)
 
     def helper(self, function: str) -> Summary | None:
         """See Oracle."""
-        question = ("helper", function)
+        return self._asked("helper", function, self._oracle.helper)
+
+    def _asked(
+        self, kind: str, function: str, ask: Callable[[str], Summary | None]
+    ) -> Summary | None:
+        question = (kind, function)
         if question not in self.answers:
-            self.answers[question] = self._oracle.helper(function)
+            self.answers[question] = ask(function)
         found = self.answers[question]
         return found if isinstance(found, Summary) else None
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kvmlint.git.command import GitError
 from kvmlint.git.objects import Commit, Objects
@@ -89,9 +90,6 @@ class Workbench:
 @contextmanager
 def workbench(repository: Repository) -> Iterator[Workbench]:
     """A workbench, gone afterwards. Raises GitError."""
-    import tempfile
-    from dataclasses import replace
-
     place = os.fsdecode(repository.git("rev-parse", "--git-path", "objects")).removesuffix("\n")
     where = repository.work_tree or repository.git_dir
     known = repository.objects.extra
@@ -99,7 +97,7 @@ def workbench(repository: Repository) -> Iterator[Workbench]:
         _quoted(os.path.join(where, place)),
         *filter(None, (known.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", ""),)),
     ]
-    with tempfile.TemporaryDirectory(prefix="kvmlint-") as name:
+    with TemporaryDirectory(prefix="kvmlint-") as name:
         own = Path(name)
         (own / "objects").mkdir()
         extra = {
