@@ -25,6 +25,7 @@ from kvmlint.explore.values import (
     Pool,
     Value,
     Var,
+    is_opaque,
     number_of,
     root_of,
 )
@@ -214,7 +215,13 @@ class Calls(TableEffects):
             effect = new_effect(
                 EffectKind.STORE, "store", True, place, site, record=value, operands=last.args
             )
-            state.effects = state.effects | {effect}
+            # What is overwritten no longer stands.
+            gone = frozenset(
+                e
+                for e in state.effects
+                if e.kind is EffectKind.STORE and e.resource is place and not is_opaque(root)
+            )
+            state.effects = (state.effects - gone) | {effect}
         for event in handed:
             state.mark(MARK_PASSED, event.site, event.hypercalls[0])
 
