@@ -337,6 +337,28 @@ def test_loops_are_known() -> None:
         assert len(cfg.loops) == number, body
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while (a) { if (b) break; x(); } y();",
+        "for (a = 0; a < b; a++) { if (x()) goto out; if (y()) continue; z(); } w(); out: v();",
+        "while (a) { do { if (b) return 1; x(); } while (c); if (y()) break; } z();",
+        "for (;;) { for (;;) { if (a) goto next; if (b) goto out; x(); } next: y(); } out: z();",
+        "if (a) goto again; x(); again: y(); if (b) goto again; z();",
+    ],
+)
+def test_a_loop_comes_before_what_comes_after_it(body: str) -> None:
+    ((_, cfg),) = graphs(body)
+    assert cfg.loops
+    assert sorted(cfg.order[block] for block in cfg.graph) == list(range(len(cfg.graph)))
+    for loop in cfg.loops:
+        ranks = sorted(cfg.order[block] for block in loop.body)
+        assert ranks[0] == cfg.order[loop.head]
+        assert ranks == list(range(ranks[0], ranks[0] + len(ranks)))
+        leaving = {edge.target for block in loop.body for edge in cfg.edges[block]} - loop.body
+        assert all(cfg.order[target] > ranks[-1] for target in leaving)
+
+
 SWITCHES = {
     "switch (a) { case 1: x(); break; case 2: y(); break; default: z(); }": {
         "a==1? x() return",

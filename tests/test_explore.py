@@ -567,6 +567,21 @@ def test_stores_after_a_failure_are_remembered() -> None:
     assert stores("struct rec tmp; int r = FROB; tmp.live = true; return r;") == set()
 
 
+def test_of_stores_to_one_place_the_last_one_stands() -> None:
+    def standing(text: str) -> set[str]:
+        """What is stored where the function fails."""
+        return {
+            str(effect.record)
+            for e in explore(body(text)).exits
+            for effect in e.state.effects
+            if effect.kind is EffectKind.STORE
+        }
+
+    assert standing("int r = FROB; rec->n = 1; if (r) rec->n = 2; return r;") == {"2"}
+    assert standing("int r = FROB; rec->n = 1; if (r) kvm->n = 2; return r;") == {"1", "2"}
+    assert standing("int r = FROB; rec->v[a] = 1; rec->v[b] = 2; return r;") == {"1", "2"}
+
+
 def test_a_failure_kept_in_a_local_is_not_handed_on() -> None:
     kept = "struct rec tmp; int r = FROB; tmp.status = r; return 0;"
     given = "int r = FROB; rec->status = r; return 0;"
@@ -629,6 +644,28 @@ def test_host_effects_of_turns_are_unwound_too() -> None:
     left = ways(text.format(undo="cpu_relax();"))
     assert not [w for w in undone if w.startswith("error") and "+slab" in w]
     assert [w for w in left if w.startswith("error") and "+slab" in w]
+
+
+def test_what_turns_left_is_one_state_where_the_loop_is_over() -> None:
+    loop = "for (a = 0; a < b; a++) {{ rec->l{n}[a].on = 1; list_add(&rec->l{n}[a], &kvm->l{n}); }}"
+    visits = [
+        explore(body("".join(loop.format(n=n) for n in range(loops)) + " return FROB;")).visits
+        for loops in (1, 2, 4, 8)
+    ]
+    # Not one state for each number of turns of each loop.
+    assert visits[3] - visits[2] <= 4 * (visits[1] - visits[0])
+
+
+def test_what_turns_left_still_stands() -> None:
+    text = (
+        "for (a = 0; a < b; a++) {{ list_add(&rec->l[a], &kvm->l); }} {more}"
+        " int r = FROB; if (r) {undo} return r;"
+    )
+    for more in ("", "kvm->n++;", "for (int i = 0; i < b; i++) cpu_relax();"):
+        left = ways(text.format(more=more, undo="return -EIO;"))
+        undone = ways(text.format(more=more, undo="while (a--) list_del(&rec->l[a]);"))
+        assert [w for w in left if w.startswith("error") and "+list" in w]
+        assert not [w for w in undone if w.startswith("error") and "+list" in w]
 
 
 ENDLESS = {

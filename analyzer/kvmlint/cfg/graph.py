@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, HavocOp, Op, ReturnOp, StoreOp, Test
+from kvmlint.cfg.order import rank_blocks
 from kvmlint.syntax.ast import (
     Binary,
     Call,
@@ -147,29 +148,13 @@ class Cfg:  # type: ignore[explicit-any]  # networkx's stubs: attributes are Any
                 for target in sorted(self.graph.successors(node))
             )
         self.ops, self.edges = tuple(ops), tuple(edges)
-        self._order()
         self._loops()
+        self.order = rank_blocks(
+            [[edge.target for edge in out] for out in self.edges],
+            self.entry,
+            {loop.head: loop.body for loop in self.loops},
+        )
         self._liveness(count)
-
-    def _order(self) -> None:
-        """Reverse postorder rank of each block: the worklist's priority."""
-        seen: set[int] = {self.entry}
-        postorder: list[int] = []
-        stack: list[tuple[int, int]] = [(self.entry, 0)]
-        while stack:
-            node, at = stack.pop()
-            if at < len(self.edges[node]):
-                stack.append((node, at + 1))
-                target = self.edges[node][at].target
-                if target not in seen:
-                    seen.add(target)
-                    stack.append((target, 0))
-            else:
-                postorder.append(node)
-        rank = [len(self.ops)] * len(self.ops)
-        for place, node in enumerate(reversed(postorder)):
-            rank[node] = place
-        self.order = tuple(rank)
 
     def _loops(self) -> None:
         """Natural loops from back edges; a ``goto`` that makes an irreducible loop has none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 from kvmlint.cfg.graph import Cfg
@@ -15,7 +14,8 @@ from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO, Fact
 from kvmlint.explore.narrow import narrowed, narrowed_test
 from kvmlint.explore.oracle import ExitKind, Oracle, Summary
 from kvmlint.explore.project import Projector
-from kvmlint.explore.state import Effect, EffectKind, Event, Frozen, State
+from kvmlint.explore.state import EffectKind, Event, Frozen, State
+from kvmlint.explore.turns import Turns
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -26,6 +26,7 @@ from kvmlint.explore.values import (
     mentions,
     number_of,
 )
+from kvmlint.explore.worklist import Worklist
 from kvmlint.knowledge import Knowledge
 from kvmlint.knowledge.model import World
 from kvmlint.syntax.ast import Binary, Expr, Field, Name, Number
@@ -109,24 +110,19 @@ class _Engine:
         self.nodes: list[tuple[int, int]] = []
         self.exits: dict[Frozen, Exit] = {}
         self.looping = [bool(loops) for loops in self.ledger.loops]
-        self.unwinds = {loop.head: self._unwound_by(loop.body) for loop in cfg.loops}
+        self.turns = Turns(cfg, self.ledger, self.calls)
         self.eventful = self._eventful()
         modes = frozenset(e.excludes for e in knowledge.tables.entries if e.excludes)
         self.projector = Projector(cfg, self.pool, self.ledger, self.eventful, modes)
-        self.bodies = {loop.head: loop.body for loop in cfg.loops}
         self.work = 0
 
     def run(self) -> Exploration:
-        seen: set[tuple[int, Frozen]] = set()
-        heap: list[tuple[int, int, int, State]] = []
-        order = self.cfg.order
-        counter = 0
-        start = State()
-        self.nodes.append((self.cfg.entry, -1))
-        heapq.heappush(heap, (order[self.cfg.entry], counter, 0, start))
         visits = 0
-        while heap:
-            _, _, node, state = heapq.heappop(heap)
+        worklist = Worklist(self.cfg.order)
+        self.nodes.append((self.cfg.entry, -1))
+        worklist.push(self.cfg.entry, 0, State(), None, frozenset())
+        while (found := worklist.pop()) is not None:
+            node, state = found
             block = self.nodes[node][0]
             visits += 1
             if visits > self.budget.visits:
@@ -143,21 +139,21 @@ class _Engine:
                     target = edge.target
                     if target == self.cfg.exit:
                         continue
-                    if target in self.unwinds and block not in self.bodies[target]:
-                        self._credit(branch, target)
+                    self.turns.cross(branch, block, target)
                     self.projector.project(branch, target)
-                    image = (target, branch.freeze())
-                    if image in seen:
-                        continue
-                    seen.add(image)
-                    counter += 1
-                    self.nodes.append((target, node))
-                    heapq.heappush(heap, (order[target], counter, len(self.nodes) - 1, branch))
-        found = Exploration(
-            self.cfg, self.world, self.pool, self.evaluator, self.ledger, visits=visits
+                    left, others = self.turns.left(branch, target)
+                    image = (target, others, branch.freeze())
+                    if worklist.push(target, len(self.nodes), branch, image, left):
+                        self.nodes.append((target, node))
+        return Exploration(
+            self.cfg,
+            self.world,
+            self.pool,
+            self.evaluator,
+            self.ledger,
+            tuple(self.exits.values()),
+            visits,
         )
-        found.exits = tuple(self.exits.values())
-        return found
 
     # --- one block -------------------------------------------------------------------------------
 
@@ -309,33 +305,6 @@ class _Engine:
                 if not own[block] and any(own[edge.target] for edge in edges):
                     own[block] = changed = True
         return tuple(own)
-
-    # --- unwind loops ----------------------------------------------------------------------------
-
-    def _unwound_by(self, body: frozenset[int]) -> tuple[str, ...]:
-        """Families that calls in a loop's body undo: entering the loop unwinds what earlier turns
-        of another loop made, also when it turns zero times."""
-        families: set[str] = set()
-        for block in body:
-            for op in self.cfg.ops[block]:
-                if isinstance(op, CallOp) and isinstance(op.func, Name):
-                    families |= self.calls.undone_families(op)
-        return tuple(sorted(families))
-
-    def _credit(self, state: State, head: int) -> None:
-        families = self.unwinds[head]
-        if not families:
-            return
-        gone: list[Effect] = []
-        for effect in state.effects:
-            if effect.building and effect.family in families:
-                around = self.ledger.loops[effect.site] if effect.site >= 0 else frozenset()
-                if head not in around and (effect.many or effect.old or around):
-                    gone.append(effect)
-                    self.ledger.undone.setdefault((effect.site, effect.family), set()).add(
-                        self.ledger.first[head]
-                    )
-        state.effects = state.effects - frozenset(gone)
 
     # --- exits -----------------------------------------------------------------------------------
 

@@ -191,11 +191,10 @@ class State:
         return other
 
     def freeze(self) -> Frozen:
-        """A hashable image: equal images, equal states."""
+        """A hashable image of all but the effects: equal images and effects, equal states."""
         return (
             frozenset(self.env.items()),
             frozenset(self.facts.items()),
-            self.effects,
             self.events,
             self.last,
             self.marks,
