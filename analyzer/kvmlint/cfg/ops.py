@@ -7,13 +7,12 @@ is a local whose name starts with '%', which no C identifier can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from kvmlint.syntax.ast import Expr
+from kvmlint.syntax.ast import Expr, node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class CallOp:
     """``target = func(args)``. ``target`` is '' when nobody uses the value, and then ``discarded``
     tells how: 'bare' for ``f();``, 'void' for ``(void)f();``."""
@@ -26,7 +25,7 @@ class CallOp:
     discarded: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class StoreOp:
     """``place = value``. ``declares`` is True for the initialiser of a local. ``step`` is +1 or -1
     for ``place++`` / ``place--`` and their compound forms by a literal 1, else 0."""
@@ -39,7 +38,7 @@ class StoreOp:
     step: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class HavocOp:
     """``place`` gets a value we know nothing of: a local declared without initialiser, the cursor
     of a loop macro. ``source`` are expressions the new value was looked up with."""
@@ -50,7 +49,7 @@ class HavocOp:
     source: tuple[Expr, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class GuardOp:
     """The begin (``enter``) or the end of ``guard(kind)(args)``'s scope."""
 
@@ -61,7 +60,7 @@ class GuardOp:
     enter: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class CleanupOp:
     """A local declared with ``__free(function)`` leaves its scope."""
 
@@ -71,7 +70,7 @@ class CleanupOp:
     variable: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class ReturnOp:
     """``return value;`` (None: no value, or the closing brace)."""
 
@@ -83,7 +82,7 @@ class ReturnOp:
 Op: TypeAlias = CallOp | StoreOp | HavocOp | GuardOp | CleanupOp | ReturnOp
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Test:
     """A condition on an edge: ``expr`` is true (``truth``) or false there."""
 

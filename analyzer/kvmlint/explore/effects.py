@@ -90,16 +90,18 @@ class Ledger:
 
 def make(state: State, effect: Effect) -> None:
     """An effect is made: it restores what this path destroyed, or stands from now on."""
-    for other in sorted(state.effects, key=Effect.order):
-        if (
-            not other.building
-            and other.family == effect.family
-            and other.resource is effect.resource
-            and _containers_agree(other, effect.container)
-        ):
-            state.effects = state.effects - {other}
-            return
-    state.effects = state.effects | {effect}
+    restored = [
+        other
+        for other in state.effects
+        if not other.building
+        and other.resource is effect.resource
+        and other.family == effect.family
+        and _containers_agree(other, effect.container)
+    ]
+    if restored:
+        state.effects = state.effects - {min(restored, key=Effect.order)}
+    else:
+        state.effects = state.effects | {effect}
 
 
 def matches(ledger: Ledger, effect: Effect, undo: Effect, in_loop: bool) -> bool:
@@ -183,7 +185,8 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
     to undo, it stands itself as destroyed state. True when something was undone."""
     in_loop = ledger.in_loop(site) or effect.many
     hits = [e for e in state.effects if matches(ledger, e, effect, in_loop)]
-    hits.sort(key=Effect.order)
+    if len(hits) > 1:
+        hits.sort(key=Effect.order)
     exact = [e for e in hits if e.resource is effect.resource and not e.old]
     if exact and not in_loop and effect.kind is not EffectKind.ACQUIRE:
         hits = exact[:1]

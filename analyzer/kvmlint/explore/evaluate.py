@@ -43,6 +43,8 @@ class Evaluator(Reasoner):
         super().__init__(pool, knowledge)
         self.cfg = cfg
         self.errno_origin = errno_origin
+        self._variables: dict[str, Value] = {}
+        self._constants = {name: pool.const(number) for name, number in _CONSTANTS.items()}
 
     # --- places ----------------------------------------------------------------------------------
 
@@ -52,7 +54,10 @@ class Evaluator(Reasoner):
 
     def variable(self, name: str) -> Value:
         """The address of a variable."""
-        return self.pool.var(name, self.is_local(name))
+        found = self._variables.get(name)
+        if found is None:
+            found = self._variables[name] = self.pool.var(name, self.is_local(name))
+        return found
 
     def place(self, state: State, expr: Expr) -> Value:
         """The address that an lvalue names."""
@@ -184,13 +189,12 @@ class Evaluator(Reasoner):
                 return pool.result("unknown", OPAQUE)
 
     def _name(self, state: State, name: str) -> Value:
-        if name in _CONSTANTS:
-            return self.pool.const(_CONSTANTS[name])
-        if not self.is_local(name) and name.isupper():
-            number = self.knowledge.errno(name)
-            if number is not None:
-                return self.pool.const(number)
-        return self.read(state, self.variable(name))
+        constant = self._constants.get(name)
+        if constant is None and name not in self._variables:
+            number = self.knowledge.errno(name) if name.isupper() else None
+            if number is not None and not self.is_local(name):
+                constant = self._constants[name] = self.pool.const(number)
+        return self.read(state, self.variable(name)) if constant is None else constant
 
     def _negative(self, value: Value) -> Value:
         number = number_of(value)

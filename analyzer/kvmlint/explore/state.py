@@ -34,6 +34,8 @@ class EffectKind(Enum):
     STORE = "store"  # a plain store to a long-lived field
     PAIR = "pair"  # a call that looks like one half of a name pair
 
+    __hash__ = object.__hash__  # Enum's own is slow, and effects are hashed all the time
+
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, EffectKind):
             return NotImplemented

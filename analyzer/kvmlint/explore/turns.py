@@ -10,7 +10,7 @@ from kvmlint.cfg.ops import CallOp, Op, StoreOp
 from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.state import Effect, EffectKind, State
-from kvmlint.explore.values import Address, Compute, Load, Value, Var
+from kvmlint.explore.values import Address, Compute, Load, Pure, Value, Var
 from kvmlint.syntax.ast import Field, Index, Name
 
 
@@ -131,8 +131,10 @@ def _is_element(place: Value) -> bool:
                 element, place = True, array
             case Load(place=held):
                 place = held
-            case Var(local=local):
-                return element and not local
+            case Pure(args=args):
+                return element or bool(args)  # per_cpu(x, cpu)
+            case Var(local=local, name=name):
+                return element and (not local or name.startswith("%"))
             case _:
                 return element
 

@@ -161,11 +161,13 @@ V = TypeVar("V", bound=Value)
 class Pool:
     """Interns the values of one exploration."""
 
-    __slots__ = ("_made", "_old", "_small", "one", "zero")
+    __slots__ = ("_loads", "_made", "_old", "_small", "_vars", "one", "zero")
 
     def __init__(self) -> None:
         self._made: dict[str, Value] = {}
         self._small: dict[tuple[object, ...], Value] = {}
+        self._vars: dict[tuple[str, bool], Value] = {}
+        self._loads: dict[Value, Value] = {}
         self._old: dict[tuple[Value, int], Value] = {}
         self.zero = self.const(0)
         self.one = self.const(1)
@@ -193,7 +195,11 @@ class Pool:
 
     def var(self, name: str, local: bool) -> Value:
         """The address of a variable."""
-        return self._get((Var, name, local), lambda: Var(name, local))
+        found = self._vars.get((name, local))
+        if found is None:
+            found = self._get((Var, name, local), lambda: Var(name, local))
+            self._vars[name, local] = found
+        return found
 
     def result(
         self,
@@ -225,9 +231,14 @@ class Pool:
 
     def load(self, place: Value) -> Value:
         """The content of a place at entry."""
-        if len(place.key) > MAX_KEY or place.depth > MAX_DEPTH or is_opaque(place):
-            return self.result("unknown", OPAQUE)
-        return self._get((Load, place), lambda: Load(place))
+        found = self._loads.get(place)
+        if found is None:
+            if len(place.key) > MAX_KEY or place.depth > MAX_DEPTH or is_opaque(place):
+                found = self.result("unknown", OPAQUE)
+            else:
+                found = self._get((Load, place), lambda: Load(place))
+            self._loads[place] = found
+        return found
 
     def pure(self, function: str, args: tuple[Value, ...]) -> Value:
         """The result of a pure call."""

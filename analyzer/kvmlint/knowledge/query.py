@@ -42,6 +42,7 @@ class Knowledge:
         # The longest prefix wins: 'kvm_pgtable_*' before 'kvm_*'.
         globs = [(name[:-1], role) for name, role in tables.roles.items() if name.endswith("*")]
         self._globs = sorted(globs, key=lambda glob: (-len(glob[0]), glob[0]))
+        self._roles: dict[str, Role | None] = {}
         self._pairs: dict[str, list[str]] = {}
         for word, inverse in tables.name_pairs:
             self._pairs.setdefault(word, []).append(inverse)
@@ -66,13 +67,10 @@ class Knowledge:
 
     def role(self, function: str) -> Role | None:
         """Exact name first, then globs; None is an unknown call."""
-        role = self.tables.roles.get(function)
-        if role is not None:
-            return role
-        for prefix, by_prefix in self._globs:
-            if function.startswith(prefix):
-                return by_prefix
-        return None
+        if function not in self._roles:
+            by_prefix = (role for prefix, role in self._globs if function.startswith(prefix))
+            self._roles[function] = self.tables.roles.get(function) or next(by_prefix, None)
+        return self._roles[function]
 
     def guard(self, kind: str) -> GuardRow | None:
         """What ``guard(kind)(x)`` calls at its begin and at its scope's end."""

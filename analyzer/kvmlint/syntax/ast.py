@@ -7,13 +7,26 @@ are gone. Nodes are compared by identity, not by value: two calls on two lines a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    @dataclass_transform(frozen_default=True, eq_default=False)
+    def node(cls: type[T]) -> type[T]:
+        """A frozen dataclass with slots, compared by identity."""
+        ...
+
+else:
+    # Whoever assigns to a node is stopped by mypy; at run time that would double a node's cost.
+    node = dataclass(slots=True, eq=False)
 
 TypeText: TypeAlias = str
 """A C type as written, attributes removed, single spaces: 'struct kvm *', 'unsigned long'."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Node:
     """Anything with a place in the file."""
 
@@ -24,26 +37,26 @@ class Node:
 # --- expressions ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Name(Node):
     """An identifier used as a value (also NULL, true, false and macro constants)."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Number(Node):
     """An integer or character literal; ``value`` is None when it isn't an integer."""
 
     value: int | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Text(Node):
     """A string literal (adjacent ones joined)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Call(Node):
     """``func(args)``; an argument that is a type (macro calls like container_of) is an Opaque."""
 
@@ -51,7 +64,7 @@ class Call(Node):
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Field(Node):
     """``base.name`` or, with ``arrow``, ``base->name``."""
 
@@ -60,7 +73,7 @@ class Field(Node):
     arrow: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Index(Node):
     """``base[index]``."""
 
@@ -68,7 +81,7 @@ class Index(Node):
     index: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Unary(Node):
     """``op operand`` with op one of ``* & ! - ~ +``."""
 
@@ -76,7 +89,7 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Binary(Node):
     """``left op right``, ``&&`` and ``||`` included."""
 
@@ -85,7 +98,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Assign(Node):
     """``target op value`` with op one of ``= += -= *= /= %= &= |= ^= <<= >>=``."""
 
@@ -94,7 +107,7 @@ class Assign(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Update(Node):
     """``++target`` (prefix) or ``target++``; op is ``++`` or ``--``."""
 
@@ -103,7 +116,7 @@ class Update(Node):
     target: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Conditional(Node):
     """``cond ? then : other``; ``then`` is None for GNU ``cond ?: other``."""
 
@@ -112,7 +125,7 @@ class Conditional(Node):
     other: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Comma(Node):
     """``left, right``."""
 
@@ -120,7 +133,7 @@ class Comma(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Cast(Node):
     """``(type)operand``."""
 
@@ -128,21 +141,21 @@ class Cast(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class StatementExpr(Node):
     """GNU ``({ … })``: its value is that of the last expression statement."""
 
     body: Block
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class InitList(Node):
     """``{ .a = 1, 2 }`` or a compound literal: (designator such as '.a' or '', value) pairs."""
 
     items: tuple[tuple[str, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Opaque(Node):
     """Anything without an effect that we don't look into: sizeof, offsetof, a type, asm."""
 
@@ -171,21 +184,21 @@ Expr: TypeAlias = (
 # --- statements ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Block(Node):
     """``{ … }``: a scope."""
 
     body: tuple[Stmt, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class ExprStmt(Node):
     """An expression evaluated for its effect. ``(void)f()`` stays a Cast to 'void'."""
 
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Declare(Node):
     """One local variable (a declaration of several becomes several). ``type`` includes the
     pointer stars, an array ends in '[]'. ``cleanup`` is the function named by ``__free(f)`` or
@@ -198,7 +211,7 @@ class Declare(Node):
     static: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class If(Node):
     """``if (cond) then else other``."""
 
@@ -207,7 +220,7 @@ class If(Node):
     other: Stmt | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class While(Node):
     """``while (cond) body``."""
 
@@ -215,7 +228,7 @@ class While(Node):
     body: Stmt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class DoWhile(Node):
     """``do body while (cond)``."""
 
@@ -223,7 +236,7 @@ class DoWhile(Node):
     cond: Expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class For(Node):
     """``for (init; cond; step) body``; ``init`` is a statement tuple (declarations or one
     expression)."""
@@ -234,7 +247,7 @@ class For(Node):
     body: Stmt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class LoopMacro(Node):
     """``for_each_x(args) body``. ``cursors`` are the argument names that the macro assigns at
     each turn (first argument when unknown)."""
@@ -245,7 +258,7 @@ class LoopMacro(Node):
     body: Stmt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Switch(Node):
     """``switch (value) body``; the Case labels are inside ``body``."""
 
@@ -253,7 +266,7 @@ class Switch(Node):
     body: Stmt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Case(Node):
     """``case value:`` or ``case value ... last:`` or, with value None, ``default:``. The
     statements after it follow it in the enclosing block (fall-through is then natural)."""
@@ -262,38 +275,38 @@ class Case(Node):
     last: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Label(Node):
     """``name:``; the statement after it follows it in the enclosing block."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Goto(Node):
     """``goto label;`` (a computed goto has label '')."""
 
     label: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Break(Node):
     """``break;``"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Continue(Node):
     """``continue;``"""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Return(Node):
     """``return value;``"""
 
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Guard(Node):
     """``guard(kind)(args);``: taken here, released when the enclosing scope ends."""
 
@@ -301,7 +314,7 @@ class Guard(Node):
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class ScopedGuard(Node):
     """``scoped_guard(kind, args) body``: runs once with the guard held; break leaves it.
     ``conditional`` is True for scoped_cond_guard: then ``fail`` is what runs without the lock."""
@@ -312,7 +325,7 @@ class ScopedGuard(Node):
     fail: Stmt | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Empty(Node):
     """``;``, and statements without any effect on control or data (asm)."""
 
@@ -341,7 +354,7 @@ Stmt: TypeAlias = (
 # --- files ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Parameter(Node):
     """One parameter; ``name`` is '' when it has none."""
 
@@ -349,7 +362,7 @@ class Parameter(Node):
     type: TypeText
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Function(Node):
     """One function definition as one preprocessor variant shows it. ``start``..``end`` is the
     whole definition, ``name_start`` the offset of its name. ``variant`` numbers the variant, 0
@@ -364,7 +377,7 @@ class Function(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@node
 class Define:
     """A ``#define`` with parameters (an object-like macro has ``parameters`` None): its name,
     parameter names ('...' last when variadic), body with line splices removed, and offset."""

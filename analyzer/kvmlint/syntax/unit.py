@@ -23,7 +23,7 @@ from kvmlint.syntax.variants import MOST_VARIANTS, apply, variants_of
 __all__ = ["DEEPEST", "Dialect", "FunctionHead", "Problem", "TooDeep", "Unit", "parse"]
 
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-_CALLED = re.compile(rb"([A-Za-z_]\w*)\s*\(")
+_CALLED = re.compile(rb"\b([A-Za-z_]\w*+)\s*\(")
 _TYPEDEF = re.compile(rb"\btypedef\b[^;{}()]*?([A-Za-z_]\w*)\s*;|\}\s*(\w+_t)\s*;")
 _FLAT = bytes.maketrans(b"\n\t", b"  ")
 _OTHER_KEYWORDS = """
