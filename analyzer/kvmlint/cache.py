@@ -45,7 +45,8 @@ Row: TypeAlias = tuple[int, str, str]
 @dataclass(frozen=True, slots=True)
 class Key:
     """What a result is for: ``run`` is a digest of the tool, the tables and the rules; ``blob``
-    names the file's text; ``place`` is a digest of these and of the whole tree."""
+    names the file's text; ``place`` is a digest of these and of the whole tree. ``path`` and
+    ``blob`` are '' for an answer about trees, not about one file."""
 
     run: str
     path: str
@@ -128,10 +129,9 @@ class Store:
             self._try(put, None)
 
     def count(self) -> int:
-        """Results in the store."""
-        return self._try(
-            lambda base: int(base.execute("SELECT count(*) FROM result").fetchone()[0]), 0
-        )
+        """Results of files in the store."""
+        count = "SELECT count(*) FROM result WHERE path != ''"
+        return self._try(lambda base: int(base.execute(count).fetchone()[0]), 0)
 
     def close(self) -> None:
         """Let go of the file."""

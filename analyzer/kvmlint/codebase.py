@@ -59,6 +59,11 @@ class Codebase:
             self._program = Program(tree, knowledge, reuse=self.shared.reuse)
         return self._program
 
+    @property
+    def visits(self) -> int:
+        """Block visits that its exploration took so far."""
+        return self._program.visits if self._program is not None else 0
+
     def read(self, path: str) -> bytes:
         """The bytes of a file, the same for all of a run. Raises SourceError."""
         found = self._data.get(path)

@@ -90,6 +90,15 @@ def apply(
     return Outcome(tuple(kept), tuple(suppressed), wanted(complaints, scope))
 
 
+def means(exemptions: Sequence[Exemption], root: str, path: str) -> bool:
+    """Whether an entry may be about a file; ``path`` is relative to the folder ``root``."""
+    absolute = os.path.join(os.path.realpath(root), path) if exemptions else ""
+    return any(
+        fnmatchcase(_seen_from(posixpath.dirname(one.file.path), absolute), one.path)
+        for one in exemptions
+    )
+
+
 def _covered(exemption: Exemption, scope: Scope, root: str, folder: str) -> bool:
     """Whether a run looked at every file that an entry may mean."""
     glob = exemption.path

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from kvmlint.diagnostic import Diagnostic, Notification
+
+Functions: TypeAlias = Mapping[str, frozenset[str] | None]
+"""The functions that somebody wants to know of, by the path of their file; None, or no such path:
+all of a file's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +26,11 @@ class FileResult:
     notifications: tuple[Notification, ...] = ()
     functions: int = 0
     read: bool = True
+
+    def of(self, functions: frozenset[str]) -> FileResult:
+        """What it says of some functions, and of the file."""
+        return replace(
+            self,
+            diagnostics=tuple(d for d in self.diagnostics if d.function in functions),
+            notifications=tuple(n for n in self.notifications if n.function in {"", *functions}),
+        )

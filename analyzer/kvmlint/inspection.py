@@ -18,13 +18,18 @@ from kvmlint.syntax.unit import Unit
 from kvmlint.triage import best, diagnose
 
 
-def inspect(program: Program, path: str, rules: Sequence[RuleClass]) -> FileResult:
-    """One file of the program's tree, by its path there."""
+def inspect(
+    program: Program,
+    path: str,
+    rules: Sequence[RuleClass],
+    functions: frozenset[str] | None = None,
+) -> FileResult:
+    """One file of the program's tree, by its path there; of its functions these (None: all)."""
     try:
         unit = program.tree.unit(path, program.tree.world(path))
     except SourceError as error:
         return FileResult(path, notifications=(_failed(path, str(error)),), read=False)
-    return _inspect(program, unit, rules)
+    return _inspect(program, unit, rules, functions)
 
 
 def inspect_text(
@@ -41,7 +46,12 @@ def _failed(path: str, why: str) -> Notification:
     return Notification(path, why, failed=True)
 
 
-def _inspect(program: Program, unit: Unit, rules: Sequence[RuleClass]) -> FileResult:
+def _inspect(
+    program: Program,
+    unit: Unit,
+    rules: Sequence[RuleClass],
+    wanted: frozenset[str] | None = None,
+) -> FileResult:
     path = unit.file.path
     if program.tree.world(path) is World.EL2:
         return FileResult(path, notifications=tuple(problems_of(unit, ())))
@@ -49,7 +59,9 @@ def _inspect(program: Program, unit: Unit, rules: Sequence[RuleClass]) -> FileRe
     diagnostics: list[Diagnostic] = []
     notifications: list[Notification] = []
     functions = 0
-    names = [name for name in module.heads if module.reaches(name)]
+    names = [
+        name for name in module.heads if (wanted is None or name in wanted) and module.reaches(name)
+    ]
     for name in names:
         try:
             explorations = module.explorations(name)

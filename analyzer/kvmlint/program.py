@@ -98,10 +98,10 @@ class Program:
         if self._reached is None:
             # Answers are asked for again, not this work: it reads every handler.
             with self.trace.making("reached"):
-                self._reached = self.index.reached(self._may_fail)
+                self._reached = self.index.reached(self.may_fail)
         return (path, function) in self._reached
 
-    def _may_fail(self, name: str) -> bool:
+    def may_fail(self, name: str) -> bool:
         """Whether a hypercall may hand anything to the host, by its handler's text: a handler that
         only reads its arguments can't. Cheaper than its contract, and never wrongly False."""
         worlds = self.knowledge.tables.worlds

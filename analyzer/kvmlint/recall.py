@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from kvmlint import __version__, record
 from kvmlint.cache import Key, Row, Store
 from kvmlint.codebase import Codebase
-from kvmlint.fileresult import FileResult
+from kvmlint.fileresult import FileResult, Functions
 
 if TYPE_CHECKING:
     from kvmlint.rule import RuleClass
@@ -36,37 +37,47 @@ class Results:
     visits: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be done with a file: rules, and the functions that they are asked about."""
+
+    rules: tuple[RuleClass, ...]
+    functions: Functions = field(default_factory=dict)
+
+    def wanted(self, path: str) -> frozenset[str] | None:
+        """The functions of a file that count; None: all."""
+        return self.functions.get(path)
+
+
 def results_of(
     code: Codebase,
     files: Sequence[str],
     rules: tuple[RuleClass, ...],
     jobs: int,
     store: Store | None,
+    functions: Functions | None = None,
 ) -> Results:
-    """One result a file, in their order. Without a store nothing is written down."""
+    """One result a file, in their order: of ``functions`` alone, of all without. Without a store
+    nothing is written down."""
+    work = _Work(rules, functions or {})
     if store is None:
-        fresh, visits = _made(code, files, rules, jobs)
+        fresh, visits = _made(code, files, work, jobs)
         return Results([result for result, _ in fresh], len(fresh), visits)
-    keys = {key.path: key for key in _keys(code, files, rules)}
-    found: dict[str, FileResult] = {}
-    for path, row in store.at(list(keys.values())).items():
-        result = _result(path, row)
-        if result is not None:
-            found[path] = result
+    keys = {key.path: key for key in _keys(code, files, work)}
     confirmed: list[tuple[Key, int]] = []
-    for path in [path for path in keys if path not in found]:
-        for row in store.of(keys[path]):
-            result = _result(path, row)
-            if result is not None and _holds(code, row):
-                found[path] = result
-                confirmed.append((keys[path], row[0]))
-                break
+    found = _kept(code, keys, store, confirmed)
+    narrow = [path for path in keys if path not in found and work.wanted(path) is not None]
+    if narrow:
+        # What all of a file gave tells what some of its functions give.
+        whole = {key.path: key for key in _keys(code, narrow, _Work(rules))}
+        for path, result in _kept(code, whole, store, confirmed).items():
+            found[path] = result.of(work.wanted(path) or frozenset())
     rest = [path for path in files if path not in found]
     made: list[_Made] = []
     visits = 0
     if rest:
         code.program.trace.on = True
-        made, visits = _made(code, rest, rules, jobs)
+        made, visits = _made(code, rest, work, jobs)
     store.keep(
         [
             (keys[result.path], json.dumps(asked), record.write(result))
@@ -79,24 +90,46 @@ def results_of(
     return Results([found[path] for path in files], len(made), visits)
 
 
-def _keys(code: Codebase, files: Sequence[str], rules: Iterable[RuleClass]) -> Iterable[Key]:
+def _kept(
+    code: Codebase, keys: Mapping[str, Key], store: Store, confirmed: list[tuple[Key, int]]
+) -> dict[str, FileResult]:
+    """The results in the store that hold; ``confirmed`` takes where some were seen to."""
+    found: dict[str, FileResult] = {}
+    for path, row in store.at(list(keys.values())).items():
+        result = _result(path, row)
+        if result is not None:
+            found[path] = result
+    for path in [path for path in keys if path not in found]:
+        for row in store.of(keys[path]):
+            result = _result(path, row)
+            if result is not None and _holds(code, row):
+                found[path] = result
+                confirmed.append((keys[path], row[0]))
+                break
+    return found
+
+
+def _keys(code: Codebase, files: Sequence[str], work: _Work) -> Iterable[Key]:
     """What results of these files are kept under; nothing for a file that can't be read."""
     about = (
         __version__,
-        _tool(),
+        tool(),
         code.knowledge.digest,
         str(code.whole),
-        *(rule.id for rule in rules),
+        *(rule.id for rule in work.rules),
     )
-    run = hashlib.sha256("\0".join(about).encode()).hexdigest()
     for path in files:
         blob = code.blob(path)
         if blob and path.isprintable():  # a name that isn't UTF-8 can't be kept
+            wanted = work.wanted(path)
+            only = () if wanted is None else ("only", *sorted(wanted))
+            run = hashlib.sha256("\0".join((*about, *only)).encode()).hexdigest()
             place = "\0".join((run, code.stamp, path, blob))
             yield Key(run, path, blob, hashlib.sha256(place.encode()).hexdigest())
 
 
-def _tool() -> str:
+@cache
+def tool() -> str:
     """What tells this installation from any other: a digest of its files' names, sizes and times,
     and of the parser's."""
     folders = [Path(__file__).parent]
@@ -142,26 +175,24 @@ def _is_question(one: object) -> bool:
 
 # --- making ---------------------------------------------------------------------------------------
 
-_shared: list[tuple[Codebase, tuple[RuleClass, ...]]] = []
+_shared: list[tuple[Codebase, _Work]] = []
 """What forked processes inherit: the code as it was before any file was analysed."""
 FEWEST_FILES = 8
 """Below this number of files one process is faster than several."""
 
 
-def _made(code: Codebase, files: Sequence[str], rules: tuple[RuleClass, ...], jobs: int) -> _Share:
+def _made(code: Codebase, files: Sequence[str], work: _Work, jobs: int) -> _Share:
     if jobs > 1 and len(files) >= FEWEST_FILES:
-        return _in_processes(code, files, rules, jobs)
-    return _share(files, code, rules)
+        return _in_processes(code, files, work, jobs)
+    return _share(files, code, work)
 
 
-def _in_processes(
-    code: Codebase, files: Sequence[str], rules: tuple[RuleClass, ...], jobs: int
-) -> _Share:
+def _in_processes(code: Codebase, files: Sequence[str], work: _Work, jobs: int) -> _Share:
     """Deal the files out; the findings are sorted later, so the number of jobs shows nowhere."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    _shared[:] = [(code, rules)]
+    _shared[:] = [(code, work)]
     shares = [files[start::jobs] for start in range(jobs)]
     try:
         with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
@@ -176,7 +207,7 @@ def _forked(files: Sequence[str]) -> _Share:
     return _share(files, *_shared[0])
 
 
-def _share(files: Sequence[str], code: Codebase, rules: tuple[RuleClass, ...]) -> _Share:
+def _share(files: Sequence[str], code: Codebase, work: _Work) -> _Share:
     from kvmlint.answer import answer
     from kvmlint.inspection import inspect
 
@@ -186,7 +217,7 @@ def _share(files: Sequence[str], code: Codebase, rules: tuple[RuleClass, ...]) -
     for path in files:
         with program.trace.making("result", path):
             program.trace.asks("entries")
-            result = inspect(program, path, rules)
+            result = inspect(program, path, work.rules, work.wanted(path))
         questions = program.trace.questions("result", path)
         made.append((result, [[*question, answer(code, question)] for question in questions]))
     return made, program.visits - before

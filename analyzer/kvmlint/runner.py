@@ -11,7 +11,7 @@ from kvmlint import complaint, exempt, suppress
 from kvmlint.codebase import Codebase, open_code
 from kvmlint.diagnostic import Diagnostic, Notification, Precision, Severity
 from kvmlint.exempt import Exemption
-from kvmlint.fileresult import FileResult
+from kvmlint.fileresult import FileResult, Functions
 from kvmlint.inputs import folders_of, inputs_of, relative
 from kvmlint.joined import absorbed, dedupe
 from kvmlint.recall import results_of
@@ -93,12 +93,14 @@ def analyse(
     stdin: tuple[str, bytes] | None = None,
     store: Store | None = None,
     folders: tuple[str, ...] = (),
+    functions: Functions | None = None,
 ) -> Result:
     """Analyse files of a codebase, wherever it is kept (a folder, a git revision).
 
     ``files`` are paths in it, ``problems`` are inputs that never became files, ``store`` keeps
-    what files gave before, ``folders`` are those whose files are all among ``files``. Never raises
-    for what is in a file.
+    what files gave before, ``folders`` are those whose files are all among ``files``, or don't
+    count; ``functions`` are those that somebody wants to know of. Never raises for what is in a
+    file.
     """
     known = frozenset((*(rule.id for rule in rules), *(rule.id for rule in complaint.META)))
     ran = frozenset(
@@ -107,7 +109,7 @@ def analyse(
         if (not options.select or id_ in options.select) and id_ not in options.ignore
     )
     chosen = tuple(rule for rule in rules if rule.id in ran)
-    recalled = results_of(code, files, chosen, options.jobs, store)
+    recalled = results_of(code, files, chosen, options.jobs, store, functions)
     results, visits = recalled.results, recalled.visits
     texts = _texts(code, results)
     if stdin is not None:

@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kvmlint import suppress
+from kvmlint import exempt, suppress
+from kvmlint.affected import MOST_VERSIONS, affected
 from kvmlint.blame import Blame
 from kvmlint.codebase import Codebase, Shared
 from kvmlint.compare import compare
 from kvmlint.diagnostic import Change, Diagnostic, Note, Notification, Origin
+from kvmlint.fileresult import Functions
 from kvmlint.hunk import Hunks
 from kvmlint.runner import Options, Result, analyse
 from kvmlint.source import SourceError, SourceFile, Sources
@@ -81,9 +83,10 @@ def examine(
 ) -> Outcome:
     """Analyse each version once, and compare neighbours."""
     run = _Run(series, options, rules, knowledge, store)
-    for number, step in enumerate(series.steps, 1):
-        if run.matters(step):
-            run.step(number, step)
+    steps = [(number, step) for number, step in enumerate(series.steps, 1) if run.matters(step)]
+    run.choose([step.sources for _, step in steps])
+    for number, step in steps:
+        run.step(number, step)
     return run.outcome()
 
 
@@ -116,6 +119,8 @@ class _Run:
     notifications: list[Notification] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     _elsewhere: tuple[str, ...] | None = None
+    _affected: Functions | None = None
+    _codes: dict[int, Codebase] = field(default_factory=dict)
 
     # --- what is looked at -----------------------------------------------------------------------
 
@@ -149,26 +154,53 @@ class _Run:
             )
         return self._elsewhere
 
+    def choose(self, versions: Sequence[Sources]) -> None:
+        """Find out in which functions the versions may differ: what is found in others is nothing
+        that the series brings."""
+        if self.series.whole and 0 < len(versions) < MOST_VERSIONS:
+            every = (self.series.base, *versions)
+            codes = [self.code(sources) for sources in every]
+            self._codes = dict(zip(map(id, every), codes, strict=True))
+            self._affected = affected(codes, self.store)
+            self.counts["visits"] += sum(code.visits for code in codes)
+
+    def code(self, sources: Sources) -> Codebase:
+        """One version's code."""
+        found = self._codes.get(id(sources))
+        if found is None:
+            about = (self.series.whole, self.series.root, self.knowledge, self.shared)
+            found = Codebase(sources, *about)
+        return found
+
+    def _wanted(self, path: str) -> frozenset[str] | None:
+        """The functions of a file that may differ; None: take all of them."""
+        exemptions = self.options.exemptions
+        if self._affected is None or exempt.means(exemptions, self.series.root, path):
+            return None  # whether an entry still speaks for a finding: see all of them
+        return self._affected.get(path, frozenset())
+
     def look(self, sources: Sources) -> _Version:
         """Analyse one version."""
-        code = Codebase(sources, self.series.whole, self.series.root, self.knowledge, self.shared)
+        code = self.code(sources)
+        visits = code.visits
         worlds = self.knowledge.tables.worlds
         host = host_files(sources, worlds) if self.series.whole else []
         more = [path for path in self.elsewhere if sources.exists(path)]
+        wanted = {path: self._wanted(path) for path in host}
         result = analyse(
             code,
-            [*host, *more],
+            [*(p for p in host if wanted[p] is None or p in (self._affected or ())), *more],
             # In one process, however many are allowed: what is explored here is there again for
             # the next version, and that saves more than any number of processes.
             replace(self.options, jobs=1),
             self.rules,
             store=self.store,
             folders=worlds.host if self.series.whole else (),
+            functions=wanted,
         )
         self.counts["versions"] += 1
-        for name, value in result.statistics:
-            if name in ("files analysed anew", "block visits"):
-                self.counts[name] += int(value)
+        self.counts["anew"] += int(dict(result.statistics)["files analysed anew"])
+        self.counts["visits"] += code.visits - visits
         return _Version(code, result)
 
     # --- one change ------------------------------------------------------------------------------
@@ -234,8 +266,8 @@ class _Run:
             (
                 ("changes", str(len(self.series.steps))),
                 ("versions analysed", str(self.counts["versions"])),
-                ("files analysed anew", str(self.counts["files analysed anew"])),
-                ("block visits", str(self.counts["block visits"])),
+                ("files analysed anew", str(self.counts["anew"])),
+                ("block visits", str(self.counts["visits"])),
                 ("findings", str(len(diagnostics))),
             ),
             self.series.root,

@@ -149,6 +149,19 @@ def gone(head: str) -> Step:
     return step
 
 
+def texts_of(root: Path, changes: Iterable[Change]) -> dict[str, str]:
+    """The text of each file that changes touch, afterwards."""
+    texts: dict[str, str] = {}
+    for one in changes:
+        old = texts.get(one.path) or (root / one.path).read_text(encoding="utf-8")
+        new = old
+        for step in one.steps:
+            new = step(new, one.function)
+        assert new != old, one
+        texts[one.path] = new
+    return texts
+
+
 @dataclass(frozen=True, slots=True)
 class _Copy:
     """A tree that may be written to; every run leaves it as it was."""
@@ -157,18 +170,6 @@ class _Copy:
     seen: dict[tuple[str, tuple[str, ...]], tuple[Diagnostic, ...]] = field(default_factory=dict)
     shared: Shared = field(default_factory=Shared)
 
-    def texts(self, changes: Iterable[Change]) -> dict[str, str]:
-        """The text of each file that the changes touch, afterwards."""
-        texts: dict[str, str] = {}
-        for one in changes:
-            old = texts.get(one.path) or (self.root / one.path).read_text(encoding="utf-8")
-            new = old
-            for step in one.steps:
-                new = step(new, one.function)
-            assert new != old, one
-            texts[one.path] = new
-        return texts
-
     def run(self, paths: tuple[str, ...], texts: dict[str, str]) -> tuple[Diagnostic, ...]:
         """Findings in some files while other text stands in some."""
         return run(self.root, self.shared, paths, texts).diagnostics
@@ -176,8 +177,8 @@ class _Copy:
     def pair(self, edit: CrossEdit) -> Pair:
         key = (edit.base.name, edit.paths)
         if key not in self.seen:
-            self.seen[key] = self.run(edit.paths, self.texts(edit.base.changes))
-        after = self.texts((*edit.base.changes, *edit.changes))
+            self.seen[key] = self.run(edit.paths, texts_of(self.root, edit.base.changes))
+        after = texts_of(self.root, (*edit.base.changes, *edit.changes))
         return Pair(self.seen[key], self.run(edit.paths, after))
 
 

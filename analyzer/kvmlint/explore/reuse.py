@@ -24,7 +24,8 @@ MOST = 4
 
 Place: TypeAlias = tuple[str, World, str, int]
 """File, world, name and variant of a function."""
-_Answer: TypeAlias = HypercallContract | Summary | tuple[str, bool] | None
+Answer: TypeAlias = HypercallContract | Summary | tuple[str, bool] | None
+"""What an oracle answers."""
 
 
 class Asking:
@@ -32,7 +33,7 @@ class Asking:
 
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
-        self.answers: dict[tuple[str, str], _Answer] = {}
+        self.answers: dict[tuple[str, str], Answer] = {}
 
     def entry(self, name: str) -> EntryPoint | None:
         """See Oracle. Not an answer to be kept: all entry points are compared."""
@@ -75,19 +76,19 @@ class Asking:
         found = self.answers[question]
         return found if isinstance(found, Summary) else None
 
-    def again(self, answers: dict[tuple[str, str], _Answer]) -> bool:
+    def again(self, answers: dict[tuple[str, str], Answer]) -> bool:
         """Whether all that was asked before has the same answers here."""
         for (kind, name), before in answers.items():
             match kind:
                 case "hypercall":
-                    now: _Answer = self.hypercall(name)
+                    now: Answer = self.hypercall(name)
                 case "mode":
                     now = self.mode(name)
                 case "helper":
                     now = self.helper(name)
                 case _:
                     now = self.summary(name)
-            if not _same(before, now):
+            if not same(before, now):
                 return False
         return True
 
@@ -96,7 +97,8 @@ def _bare(contract: HypercallContract) -> HypercallContract:
     return replace(contract, errnos=()) if contract.errnos else contract
 
 
-def _same(one: _Answer, other: _Answer) -> bool:
+def same(one: Answer, other: Answer) -> bool:
+    """Whether two answers, of two explorations, say the same."""
     if one is other:
         return True
     if isinstance(one, Summary) and isinstance(other, Summary):
@@ -126,7 +128,7 @@ def _form(part: object) -> object:
 class _Kept:
     function: Function
     entries: tuple[EntryPoint, ...]
-    answers: dict[tuple[str, str], _Answer]
+    answers: dict[tuple[str, str], Answer]
     found: Exploration | OverBudgetError
 
 

@@ -179,6 +179,19 @@ class Unit:
             self._called[head] = known
         return known
 
+    def mentioning(self, name: str) -> frozenset[str]:
+        """The functions in whose visible text an identifier stands, other than as a field."""
+        if name.encode() not in self.file.data:
+            return frozenset()
+        word = re.compile(rb"(?<![\w.])(?<!->)%s\b" % re.escape(name.encode()))
+        found: set[str] = set()
+        for variant, text in enumerate(self._texts):
+            places = [one.start() for one in word.finditer(text)]
+            for head in self.heads if places else ():
+                if head.variant == variant and any(head.start <= at < head.end for at in places):
+                    found.add(head.name)
+        return frozenset(found)
+
     def identifiers(self, head: FunctionHead) -> frozenset[str]:
         """All identifiers and keywords in the function's visible text."""
         text = self._texts[head.variant]
