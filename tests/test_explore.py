@@ -656,6 +656,24 @@ def test_what_turns_left_is_one_state_where_the_loop_is_over() -> None:
     assert visits[3] - visits[2] <= 4 * (visits[1] - visits[0])
 
 
+def test_many_things_taken_down_or_not() -> None:
+    """2^12 ways to the call; that each of them may be gone is still seen."""
+    things = [f"if (rec->has{n}) list_del(&rec->l{n});" for n in range(12)]
+    found = explore(body("".join(things) + " return FROB;"))
+    gone = {
+        str(effect.resource)
+        for exit_ in found.exits
+        if words(exit_).startswith("error failed")
+        for effect in exit_.state.effects
+        if not effect.building
+    }
+    assert len(gone) == len(things)
+    assert found.visits < 3000
+    few = explore(body("".join(things[:4]) + " return FROB;"))
+    ways = {frozenset(e.state.effects) for e in few.exits if words(e).startswith("error failed")}
+    assert len(ways) == 16
+
+
 def test_what_turns_left_still_stands() -> None:
     text = (
         "for (a = 0; a < b; a++) {{ list_add(&rec->l[a], &kvm->l); }} {more}"
@@ -925,6 +943,13 @@ def many_paths(number: int) -> str:
     return body(steps + "return FROB;")
 
 
+def many_states(number: int) -> str:
+    """The same, of which a later statement asks each."""
+    steps = "".join(f"int v{i} = 0; if (unseen({i})) v{i} = 1;\n" for i in range(number))
+    asked = "".join(f"if (v{i}) refcount_inc(&kvm->r{i});\n" for i in range(number))
+    return body(f"{steps}{asked}return FROB;")
+
+
 def test_over_budget_is_given_up_with_the_reason() -> None:
     asked = module(many_paths(8), budget=Budget(visits=50))
     with pytest.raises(GivenUpError, match="50 block visits"):
@@ -945,7 +970,7 @@ def test_given_up_is_a_notification_and_the_rest_is_analysed() -> None:
     from kvmlint.runner import Options, check
     from kvmlint_rules import RULES
 
-    text = many_paths(18) + "int bad(int a) { kvm_call_hyp_nvhe(__pkvm_frob, a); return 0; }\n"
+    text = many_states(18) + "int bad(int a) { kvm_call_hyp_nvhe(__pkvm_frob, a); return 0; }\n"
     result = check([], Options(), RULES, ("x.c", text.encode()))
     assert [(n.function, n.failed) for n in result.notifications] == [("f", False)]
     assert "too many paths" in result.notifications[0].message

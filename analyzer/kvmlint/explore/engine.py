@@ -120,7 +120,7 @@ class _Engine:
         visits = 0
         worklist = Worklist(self.cfg.order)
         self.nodes.append((self.cfg.entry, -1))
-        worklist.push(self.cfg.entry, 0, State(), None, frozenset())
+        worklist.push(self.cfg.entry, 0, State(), frozenset(), frozenset())
         while (found := worklist.pop()) is not None:
             node, state = found
             block = self.nodes[node][0]
@@ -142,8 +142,7 @@ class _Engine:
                     self.turns.cross(branch, block, target)
                     self.projector.project(branch, target)
                     left, others = self.turns.left(branch, target)
-                    image = (target, others, branch.freeze())
-                    if worklist.push(target, len(self.nodes), branch, image, left):
+                    if worklist.push(target, len(self.nodes), branch, left, others):
                         self.nodes.append((target, node))
         return Exploration(
             self.cfg,

@@ -73,7 +73,8 @@ class Turns:
         state.effects = state.effects - frozenset(gone)
 
     def _leave(self, state: State, head: int) -> None:
-        """Elements of arrays that the turns wrote: which ones isn't known any more."""
+        """Forget the elements of arrays that turns wrote. IMPRECISE: after a loop nothing is known
+        of what is in an array that outlives the call."""
         sites, stored = self._sites[head], self._stored[head]
         gone = [
             place

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from kvmlint.explore.state import State
+from kvmlint.explore.state import Effect, State
+
+Left: TypeAlias = frozenset[Hashable]
+"""What turns of loops that are over made, whichever turn's it is."""
+
+
+MOST_ALIKE = 64
+"""States at one block that differ only in their effects, and are all followed."""
 
 
 @dataclass(slots=True)
 class Worklist:
-    """``order`` ranks the blocks: the lowest goes first. A state is known by its image, and by what
-    turns of loops left in it: of two states that differ in that alone, the one with less in it is
-    not followed, unless it was before the other came."""
+    """``order`` ranks the blocks: the lowest goes first.
+
+    A state is known by its image, by its effects, and by what turns of loops left in it. Of two
+    that differ only in what turns left, the one with less in it is not followed, unless it was
+    before the other came. IMPRECISE: of more than MOST_ALIKE states at a block that differ only in
+    their effects, one is not followed when another has all of its effects and more.
+    """
 
     order: tuple[int, ...]
     _waiting: list[tuple[int, int, int, State]] = field(default_factory=list)
-    _seen: dict[Hashable, dict[frozenset[Hashable], int]] = field(default_factory=dict)
+    _seen: dict[Hashable, dict[frozenset[Effect], dict[Left, int]]] = field(default_factory=dict)
     _covered: set[int] = field(default_factory=set)
     _pushed: int = 0
 
     def push(
-        self, block: int, node: int, state: State, image: Hashable, left: frozenset[Hashable]
+        self, block: int, node: int, state: State, left: Left, effects: frozenset[Effect]
     ) -> bool:
-        """A state at a block's entry; ``node`` is given back with it. False when it is known."""
-        known = self._seen.setdefault(image, {})
-        if any(left <= more for more in known):
+        """A state at a block's entry; ``node`` is given back with it. ``left`` is what turns of
+        loops left, ``effects`` are the others. False when the state is known."""
+        alike = self._seen.setdefault((block, state.freeze()), {})
+        more, less = (
+            (_having(alike, effects), _within(alike, effects))
+            if len(alike) > MOST_ALIKE
+            else (alike.get(effects, {}).items(),) * 2
+        )
+        if any(left <= other for other, _ in more):
             return False
-        self._covered.update(number for less, number in known.items() if less <= left)
+        self._covered.update(number for other, number in less if other <= left)
         self._pushed += 1
-        known[left] = self._pushed
+        alike.setdefault(effects, {})[left] = self._pushed
         heapq.heappush(self._waiting, (self.order[block], self._pushed, node, state))
         return True
 
@@ -41,3 +59,21 @@ class Worklist:
             if number not in self._covered:
                 return node, state
         return None
+
+
+def _having(
+    alike: Mapping[frozenset[Effect], Mapping[Left, int]], effects: frozenset[Effect]
+) -> Iterator[tuple[Left, int]]:
+    """The states that have all of some effects."""
+    for others, states in alike.items():
+        if effects <= others:
+            yield from states.items()
+
+
+def _within(
+    alike: Mapping[frozenset[Effect], Mapping[Left, int]], effects: frozenset[Effect]
+) -> Iterator[tuple[Left, int]]:
+    """The states that have only some of these effects."""
+    for others, states in alike.items():
+        if others <= effects:
+            yield from states.items()
