@@ -14,6 +14,7 @@ from tests.repos import Repo, new_repo
 from kvmlint.git.changes import changed_paths, staged, uncommitted
 from kvmlint.git.command import GitError
 from kvmlint.git.repository import Repository, find
+from kvmlint.git.workbench import workbench
 from kvmlint.source import (
     MAX_BYTES,
     FolderSources,
@@ -525,6 +526,39 @@ def test_a_very_deep_tree(repo: Repo, found: Repository) -> None:
 
 
 # --- changes on top -------------------------------------------------------------------------------
+
+
+def test_a_series_reads_the_tree_once(
+    repo: Repo, found: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches = []
+    for number in range(4):
+        repo.write("arch/a.c", f"int a{number};\n")
+        repo.commit(f"a {number}")
+        patches.append(repo.git("diff", "HEAD~1").encode() + b"\n")
+    ran: list[str] = []
+    git = Repository.git
+
+    def noting(
+        self: Repository, *words: str, fine: tuple[int, ...] = (0,), stdin: bytes = b""
+    ) -> bytes:
+        ran.append(words[0])
+        return git(self, *words, fine=fine, stdin=stdin)
+
+    monkeypatch.setattr(Repository, "git", noting)
+    start = found.commit("HEAD~4").tree
+    with workbench(found) as bench:
+        tree = start
+        for number, patch in enumerate(patches):
+            tree = bench.apply(tree, patch)
+            assert tree == found.commit(f"HEAD~{3 - number}").tree
+        assert ran.count("read-tree") == 1
+        with pytest.raises(GitError, match="patch failed"):
+            bench.apply(tree, patches[0])
+        for patch in reversed(patches):
+            tree = bench.apply(tree, patch, undo=True)
+        assert tree == start
+        assert bench.apply(found.commit("HEAD~2").tree, patches[2]) == found.commit("HEAD~1").tree
 
 
 def test_an_overlay(repo: Repo) -> None:

@@ -22,29 +22,39 @@ RECENT = 300
 """Commits below HEAD among which a patch is looked for that is applied already."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Workbench:
-    """``repository`` is the user's, seen through the temporary index and objects."""
+    """``repository`` is the user's, seen through the temporary index and objects. The index holds
+    the tree that was made last: of a series only the first patch has to read one."""
 
     repository: Repository
+    _index: str = ""
 
     def apply(self, tree: str, patch: bytes, strip: int = 1, *, undo: bool = False) -> str:
         """The tree that a patch makes of a tree; ids of tree objects. ``strip`` folders are taken
         off its names; ``undo``: the tree that it was made from. Raises GitError with git's text:
         'patch failed: FILE:LINE' for a hunk that doesn't fit."""
-        git = self.repository.git
-        git("read-tree", tree)
+        self._load(tree)
         words = ("apply", "--cached", "--whitespace=nowarn", f"-p{strip}")
-        git(*words, *(["--reverse"] if undo else []), "-", stdin=patch)
-        return git("write-tree").decode().strip()
+        self.repository.git(*words, *(["--reverse"] if undo else []), "-", stdin=patch)
+        return self._written()
 
     def replace(self, tree: str, blobs: dict[str, str]) -> str:
         """The tree with other blobs at some paths. Raises GitError."""
-        git = self.repository.git
-        git("read-tree", tree)
+        self._load(tree)
         lines = "".join(f"100644 {oid}\t{path}\0" for path, oid in sorted(blobs.items()))
-        git("update-index", "-z", "--index-info", stdin=os.fsencode(lines))
-        return git("write-tree").decode().strip()
+        self.repository.git("update-index", "-z", "--index-info", stdin=os.fsencode(lines))
+        return self._written()
+
+    def _load(self, tree: str) -> None:
+        """Put a tree into the index, which nobody knows until it is written."""
+        known, self._index = self._index, ""
+        if known != tree:
+            self.repository.git("read-tree", tree)
+
+    def _written(self) -> str:
+        self._index = self.repository.git("write-tree").decode().strip()
+        return self._index
 
     def files(self, tree: str, prefix: str) -> GitSources:
         """The files of a tree below a folder of it."""
