@@ -187,6 +187,9 @@ def test_el2(project: Path) -> None:
         found = chosen(project, handlers=text)
         assert found is not None
         assert (found.get(OWN), found.get(HOST)) == (own, lent)
+    gone = chosen(project, el2=None)  # __demo_set_limit() is in it
+    assert gone is not None
+    assert gone[OWN] == frozenset(ABOVE_LOW)
     moved = edited(
         "static hyp_spinlock_t", "/* Here. */\nstatic hyp_spinlock_t", demo_text(project, EL2)
     )

@@ -94,11 +94,12 @@ class _Affected:
             if not before.agrees(after):
                 return None
             step = Step(before, after)
-            for world, unit in step.compare():
+            changed = list(step.compare())
+            if step.functions[World.EL2] and not self.texts[World.EL2]:
+                self.texts[World.EL2] = list(first.units(World.EL2))
+            for world, unit in changed:
                 if world is World.EL2 and conflict_line(unit.file.data):
                     return None
-                if world is World.EL2 and not self.texts[world]:
-                    self.texts[world] = list(first.units(world))
                 self.texts[world].append(unit)
             self.changed |= step.paths
             self._follow(step)
@@ -135,7 +136,7 @@ class _Affected:
         pending += step.hypercalls(handlers)
         while pending:
             name = pending.pop()
-            for other in self._mentioning(World.HOST, name) - seen:
+            for other in sorted(self._mentioning(World.HOST, name) - seen):
                 seen.add(other)
                 self.reached.add(other)
                 if step.differs(other):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -39,11 +39,10 @@ class Worklist:
         """A state at a block's entry; ``node`` is given back with it. ``left`` is what turns of
         loops left, ``effects`` are the others. False when the state is known."""
         alike = self._seen.setdefault((block, state.freeze()), {})
-        more, less = (
-            (_having(alike, effects), _within(alike, effects))
-            if len(alike) > MOST_ALIKE
-            else (alike.get(effects, {}).items(),) * 2
-        )
+        more: Iterable[tuple[Left, int]] = alike.get(effects, {}).items()
+        less = more
+        if len(alike) > MOST_ALIKE:
+            more, less = _states(alike, effects.issubset), _states(alike, effects.issuperset)
         if any(left <= other for other, _ in more):
             return False
         self._covered.update(number for other, number in less if other <= left)
@@ -61,19 +60,10 @@ class Worklist:
         return None
 
 
-def _having(
-    alike: Mapping[frozenset[Effect], Mapping[Left, int]], effects: frozenset[Effect]
+def _states(
+    alike: Mapping[frozenset[Effect], Mapping[Left, int]], fits: Callable[[frozenset[Effect]], bool]
 ) -> Iterator[tuple[Left, int]]:
-    """The states that have all of some effects."""
-    for others, states in alike.items():
-        if effects <= others:
-            yield from states.items()
-
-
-def _within(
-    alike: Mapping[frozenset[Effect], Mapping[Left, int]], effects: frozenset[Effect]
-) -> Iterator[tuple[Left, int]]:
-    """The states that have only some of these effects."""
-    for others, states in alike.items():
-        if others <= effects:
+    """The states whose effects fit."""
+    for effects, states in alike.items():
+        if fits(effects):
             yield from states.items()
