@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
+from kvmlint.cfg.graph import stored_by
+from kvmlint.cfg.ops import Op
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit
 from kvmlint.explore.oracle import ExitKind
@@ -154,7 +159,13 @@ class PathExit:
         root = root_of(place)
         if any(not other.building and other.resource is root for other in self.state.effects):
             return False  # the object that holds the field is gone too
-        return place not in self.state.env
+        # What it was given may be forgotten since: whoever got the object may have written to it.
+        given = f".{place.fields[-1]}" in map(stored_by, self.operations())
+        return not given and place not in self.state.env
+
+    def operations(self) -> Iterator[Op]:
+        """The operations of the blocks that the path passes."""
+        return chain.from_iterable(self.ledger.cfg.ops[block] for block in self.exit.trail)
 
     def length(self) -> int:
         """Number of basic blocks on the path: shorter ones explain better."""

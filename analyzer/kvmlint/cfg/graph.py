@@ -101,6 +101,22 @@ def written_by(op: Op) -> str:
             return ""
 
 
+def stored_by(op: Op) -> str:
+    """The field ('.name', of whatever object) or variable that an operation stores to, or ''."""
+    if not isinstance(op, StoreOp):
+        return ""
+    place = op.place
+    while isinstance(place, Index):
+        place = place.base
+    match place:
+        case Field(name=name):
+            return f".{name}"
+        case Name(name=name):
+            return name
+        case _:
+            return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A way out of a block; every test holds on it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.effects import make, undo
-from kvmlint.explore.hypercalls import hand_over, record_event
+from kvmlint.explore.hypercalls import hand_over, reclaimed_families, record_event
 from kvmlint.explore.oracle import ExitKind, Summary, SummaryClass
 from kvmlint.explore.state import MARK_DROPPED, STALE, Effect, EffectKind, Event, State
 from kvmlint.explore.values import Address, Compute, Const, Errno, Load, Pure, Result, Value, Var
@@ -130,6 +130,14 @@ def _family(summary: Summary, building: bool) -> str:
     return ""
 
 
+def _reclaimed(calls: Calls, summary: Summary, behaviour: SummaryClass) -> str:
+    """The family that a call gives back, '' for none: a callee that also unwinds what it acquired
+    has not failed to give anything back where another of its hypercalls failed."""
+    if behaviour.failed and not all(reclaimed_families(calls, n) for n in behaviour.hypercalls):
+        return ""
+    return "" if _family(summary, True) else _family(summary, False)
+
+
 def _apply(
     calls: Calls,
     state: State,
@@ -180,7 +188,7 @@ def _apply(
             False,
             behaviour.failed,
             behaviour.hypercalls,
-            _family(summary, False) if not _family(summary, True) else "",
+            _reclaimed(calls, summary, behaviour),
             _family(summary, True),
             args,
             value,

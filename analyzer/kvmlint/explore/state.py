@@ -66,7 +66,7 @@ class Effect(NamedTuple):
     weak: bool
 
     @property
-    def named_at(self) -> Value | None:
+    def named_at(self) -> Address | None:
         """The long-lived field from which the resource was read; None when it is no such thing."""
         if not isinstance(self.resource, Load) or not isinstance(self.resource.place, Address):
             return None

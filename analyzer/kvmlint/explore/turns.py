@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from kvmlint.cfg.graph import Cfg
-from kvmlint.cfg.ops import CallOp, Op, StoreOp
+from kvmlint.cfg.graph import Cfg, stored_by
+from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.calls import Calls
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.state import Effect, EffectKind, State
 from kvmlint.explore.values import Address, Compute, Load, Pure, Value, Var
-from kvmlint.syntax.ast import Field, Index, Name
+from kvmlint.syntax.ast import Name
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Turns:
             for loop in self.cfg.loops
         }
         self._stored = {
-            head: frozenset(name for site in sites for name in _stored_name(self.ledger.ops[site]))
+            head: frozenset(stored_by(self.ledger.ops[site]) for site in sites) - {""}
             for head, sites in self._sites.items()
         }
 
@@ -138,15 +138,3 @@ def _is_element(place: Value) -> bool:
                 return element and (not local or name.startswith("%"))
             case _:
                 return element
-
-
-def _stored_name(op: Op) -> Iterator[str]:
-    """The field or global that an operation stores to, as ``Value.names`` has it."""
-    if isinstance(op, StoreOp):
-        place = op.place
-        while isinstance(place, Index):
-            place = place.base
-        if isinstance(place, Field):
-            yield "." + place.name
-        elif isinstance(place, Name):
-            yield place.name
