@@ -317,14 +317,14 @@ def test_aging_reaches_into_values() -> None:
 
 
 def test_a_state_ages_everything_that_it_holds() -> None:
-    from kvmlint.explore.effects import make, new_effect
+    from kvmlint.explore.effects import new_effect
 
     pool = Pool()
     state = State()
     node = pool.result("fresh", 3)
     state.env[pool.var("p", True)] = node
     state.facts[node] = Fact(POSITIVE)
-    make(state, new_effect(EffectKind.MEMORY, "slab", True, node, 3))
+    state.effects |= {new_effect(EffectKind.MEMORY, "slab", True, node, 3)}
     state.age(pool, 3)
     older = pool.aged(node, 3)
     assert state.env[pool.var("p", True)] is older
@@ -338,14 +338,14 @@ def test_a_state_ages_everything_that_it_holds() -> None:
 
 
 def test_two_turns_fold_into_one_older_effect() -> None:
-    from kvmlint.explore.effects import make, new_effect
+    from kvmlint.explore.effects import new_effect
 
     pool = Pool()
     state = State()
     for _ in range(3):
         state.age(pool, 3)
         node = pool.result("fresh", 3)
-        make(state, new_effect(EffectKind.MEMORY, "slab", True, node, 3))
+        state.effects |= {new_effect(EffectKind.MEMORY, "slab", True, node, 3)}
     assert sorted((e.old, e.many) for e in state.effects) == [(False, False), (True, True)]
 
 

@@ -73,9 +73,7 @@ class PathExit:
         return [
             effect
             for effect in self.effects()
-            if not effect.building
-            and effect.handed != STALE
-            and (before.site, True) in effect.followed
+            if effect.is_gone and (before.site, True) in effect.followed
         ]
 
     def dangling(self, before: Event) -> list[Effect]:
@@ -97,8 +95,7 @@ class PathExit:
         return [
             effect
             for effect in (*self.effects(), *sorted(self.state.released, key=Effect.order))
-            if not effect.building
-            and effect.handed != STALE
+            if effect.is_gone
             and (after.site, True) not in effect.followed
             and effect.site != after.site
             and self.comes_after(effect.site, after.site)
@@ -108,7 +105,7 @@ class PathExit:
         """Whether the record of what a failed reclaiming call still holds is gone, here or in the
         callee that made the call: then nobody can try again."""
         return any(
-            not effect.building and effect.handed != STALE and effect.via == event.via
+            effect.is_gone and effect.via == event.via
             for effect in self.state.effects
             if not event.via or effect.site == event.site
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvmlint.cfg.ops import CallOp
-from kvmlint.explore.effects import make, undo
+from kvmlint.explore.effects import give_back, make, undo
 from kvmlint.explore.hypercalls import hand_over, reclaimed_families, record_event
 from kvmlint.explore.oracle import ExitKind, Summary, SummaryClass
 from kvmlint.explore.state import MARK_DROPPED, STALE, Effect, EffectKind, Event, State
@@ -173,11 +173,13 @@ def _apply(
         if undo(calls.ledger, state, gone, site, destroys=False):
             credited = True
             undone.add((gone.family, gone.resource))
+        elif behaviour.exit is not ExitKind.ERROR and not behaviour.failed:
+            give_back(calls.ledger, state, gone)
     for effect in effects:
         if effect.building and effect.kind is EffectKind.MEMORY and effect.resource is value:
             effect = effect._replace(via="")  # fresh, and handed to this function
         if effect.building:
-            make(state, effect)
+            make(calls.ledger, state, effect)
         elif effect.handed == STALE:
             state.effects |= {effect}  # nobody's undo: it is only remembered who is gone
         elif (effect.family, effect.resource) not in undone:

@@ -9,7 +9,7 @@ from kvmlint.explore.apply import apply_summary
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, ZERO
-from kvmlint.explore.hypercalls import hypercall, reclaimed_families
+from kvmlint.explore.hypercalls import acquired_family, hypercall, reclaimed_families
 from kvmlint.explore.oracle import ErrnoSource, Oracle, carries
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
@@ -30,7 +30,7 @@ from kvmlint.explore.values import (
     root_of,
 )
 from kvmlint.knowledge import Knowledge
-from kvmlint.knowledge.model import Does, Role, World
+from kvmlint.knowledge.model import Does, EntryPoint, Role, World
 from kvmlint.syntax.ast import Expr, Field, Name
 
 
@@ -173,6 +173,25 @@ class Calls(TableEffects):
         summary = self.oracle.summary(name)
         return summary is not None and carries(summary)
 
+    def acquired_families(self, op: CallOp) -> frozenset[str]:
+        """Families of which a call may acquire something at EL2."""
+        name = op.func.name if isinstance(op.func, Name) else ""
+        if not name or self.world is World.EL2:
+            return frozenset()
+        entry = self.oracle.entry(name)
+        if entry is not None:
+            asked = _asked(op, entry)
+            return frozenset({acquired_family(self, asked)} if asked else ())
+        if self.knowledge.effects(name) or self.knowledge.role(name) is not None:
+            return frozenset()
+        summary = self.oracle.summary(name)
+        return frozenset(
+            effect.family
+            for behaviour in (summary.classes if summary is not None else ())
+            for effect in behaviour.effects
+            if effect.building and effect.kind is EffectKind.ACQUIRE
+        )
+
     def undone_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call undoes something, whatever its arguments."""
         name = op.func.name if isinstance(op.func, Name) else ""
@@ -180,10 +199,8 @@ class Calls(TableEffects):
             return frozenset()
         entry = self.oracle.entry(name)
         if entry is not None:
-            which = op.args[entry.function - 1] if len(op.args) >= entry.function else None
-            if isinstance(which, Name):
-                return frozenset(reclaimed_families(self, entry.prefix + which.name))
-            return frozenset()
+            asked = _asked(op, entry)
+            return frozenset(reclaimed_families(self, asked) if asked else ())
         rows = self.knowledge.effects(name)
         if rows:
             return frozenset(row.family for row in rows if row.does is Does.UNDO)
@@ -299,6 +316,7 @@ class Calls(TableEffects):
         for inverse in self.knowledge.inverse_names(name):
             if inverse in self.called:
                 make(
+                    self.ledger,
                     state,
                     new_effect(EffectKind.PAIR, f"pair:{inverse}", True, args[0], site, weak=True),
                 )
@@ -312,6 +330,12 @@ class Calls(TableEffects):
                 site,
                 destroys=False,
             )
+
+
+def _asked(op: CallOp, entry: EntryPoint) -> str:
+    """The hypercall that an entry point's use names; '' when its number is computed."""
+    which = op.args[entry.function - 1] if len(op.args) >= entry.function else None
+    return entry.prefix + which.name if isinstance(which, Name) else ""
 
 
 def _variable_of(arg: Value) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from kvmlint.cfg.graph import Cfg
 from kvmlint.cfg.ops import CallOp, Op
 from kvmlint.explore.oracle import ErrnoSource
-from kvmlint.explore.state import Effect, EffectKind, State
+from kvmlint.explore.state import RETURNED, Effect, EffectKind, State
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -32,7 +32,8 @@ class Ledger:
     """What is gathered over all paths of one exploration, apart from the paths' states.
 
     ``ops`` maps a site to its operation, ``blocks`` to its basic block; ``undone`` the sites that
-    undid an effect, by (site, family); ``rows`` the table row that an effect came from.
+    undid an effect, by (site, family); ``rows`` the table row that an effect came from;
+    ``acquirable`` are the families of which the function may acquire something.
     """
 
     cfg: Cfg
@@ -49,6 +50,7 @@ class Ledger:
     passed: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
+    acquirable: frozenset[str] = frozenset()
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,20 +90,25 @@ class Ledger:
         return effect.old or effect.many or self.in_loop(effect.site)
 
 
-def make(state: State, effect: Effect) -> None:
+def make(ledger: Ledger, state: State, effect: Effect) -> None:
     """An effect is made: it restores what this path destroyed, or stands from now on."""
     restored = [
         other
         for other in state.effects
         if not other.building
-        and other.resource is effect.resource
         and other.family == effect.family
-        and _containers_agree(other, effect.container)
+        and (
+            related(ledger, effect, other, False)
+            if effect.kind is EffectKind.ACQUIRE
+            else other.resource is effect.resource and _containers_agree(other, effect.container)
+        )
     ]
-    if restored:
-        state.effects = state.effects - {min(restored, key=Effect.order)}
-    else:
+    if not restored:
         state.effects = state.effects | {effect}
+        return
+    other = min(restored, key=Effect.order)
+    state.effects = state.effects - {other}
+    ledger.reclaims.pop((other.family, other.resource, other.operands), None)
 
 
 def matches(ledger: Ledger, effect: Effect, undo: Effect, in_loop: bool) -> bool:
@@ -200,9 +207,17 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
     if effect.kind in (EffectKind.ACQUIRE, EffectKind.LOCK):
         # Nobody looks for these on a path; callers are told that it happens on some path.
         ledger.reclaims.setdefault((effect.family, effect.resource, effect.operands), effect)
+        if destroys:
+            give_back(ledger, state, effect)
     elif destroys:
         destroy(state, effect)
     return False
+
+
+def give_back(ledger: Ledger, state: State, effect: Effect) -> None:
+    """EL2 was given back what this path had not acquired; it may be acquired anew."""
+    if effect.kind is EffectKind.ACQUIRE and effect.family in ledger.acquirable:
+        state.effects = state.effects | {effect._replace(handed=RETURNED)}
 
 
 def destroy(state: State, effect: Effect) -> None:

@@ -112,6 +112,9 @@ class _Engine:
         self.looping = [bool(loops) for loops in self.ledger.loops]
         self.turns = Turns(cfg, self.ledger, self.calls)
         self.eventful = self._eventful()
+        self.ledger.acquirable = frozenset().union(
+            *(self.calls.acquired_families(op) for op in self.ledger.ops if isinstance(op, CallOp))
+        )
         modes = frozenset(e.excludes for e in knowledge.tables.entries if e.excludes)
         self.projector = Projector(cfg, self.pool, self.ledger, self.eventful, modes)
         self.work = 0
@@ -274,7 +277,7 @@ class _Engine:
         weak = not self.knowledge.is_counter(name)
         effect = new_effect(EffectKind.COUNT, "counter", op.step > 0, place, site, weak=weak)
         if op.step > 0:
-            make(state, effect)
+            make(self.ledger, state, effect)
         else:
             undo(self.ledger, state, effect, site)
 

@@ -146,6 +146,7 @@ def _outcome(
         if acquires:
             about = _about(args, value)
             make(
+                calls.ledger,
                 state,
                 new_effect(
                     EffectKind.ACQUIRE, acquires, True, about, site, operands=(*args, value)

@@ -17,7 +17,7 @@ from kvmlint.explore.values import (
     root_of,
 )
 
-STALE = "stale"
+STALE, RETURNED = "stale", "returned"
 """Why an effect is nobody's duty: see Effect.handed."""
 
 
@@ -47,7 +47,8 @@ class Effect(NamedTuple):
     the operation that made it; ``old`` an earlier turn's, ``many`` several turns'. ``followed``
     are (site, failed) of the hypercalls after it. ``handed`` is '' or why it is nobody's duty any
     more: 'el2' (memory donated), 'unseen' (given to a callee without known body); 'stale' is what
-    a service let go of while a field of its caller's object still names it. ``via`` is the
+    a service let go of while a field of its caller's object still names it, 'returned' what EL2
+    was given back that this path had not acquired: acquiring it anew restores it. ``via`` is the
     callee that made it. ``operands`` of an acquiring hypercall are its arguments and result."""
 
     kind: EffectKind
@@ -64,6 +65,11 @@ class Effect(NamedTuple):
     handed: str
     via: str
     weak: bool
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is host state that is there no more, and somebody's duty."""
+        return not self.building and self.handed not in (STALE, RETURNED)
 
     @property
     def named_at(self) -> Address | None:

@@ -6,7 +6,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import STALE, Effect, EffectKind, Event, is_swallowed
+from kvmlint.explore.state import RETURNED, STALE, Effect, EffectKind, Event, is_swallowed
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -65,7 +65,7 @@ def _summary(found: Exploration) -> Summary:
         (e.family, e.resource, e.operands): e
         for behaviour in ordered
         for e in behaviour.effects
-        if not e.building and e.handed != STALE
+        if e.is_gone
     }
     for key, effect in (*found.ledger.destroyed.items(), *found.ledger.reclaims.items()):
         if found.ledger.unwinds_own(effect):
@@ -144,7 +144,7 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
     # completed or undone; callers get its status, what it acquired, and what it gave them.
     service = bool(found.ledger.hypercalls) and not found.cfg.function.static
     for effect in sorted(state.effects, key=Effect.order):
-        if not _visible(effect):
+        if not _visible(effect) or effect.handed == RETURNED:
             continue
         if not effect.building and effect.via and not _nameable(root_of(effect.resource)):
             continue  # destroyed two calls down, and nobody up here can name it

@@ -94,7 +94,7 @@ class TableEffects:
             if effect is None:
                 continue
             if effect.building:
-                make(state, effect)
+                make(self.ledger, state, effect)
             elif undo(self.ledger, state, effect, site, destroys=False):
                 undone = True
             else:
