@@ -11,6 +11,7 @@ from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit
 from kvmlint.explore.oracle import ExitKind
 from kvmlint.explore.state import (
+    KEPT,
     STALE,
     Effect,
     EffectKind,
@@ -64,7 +65,7 @@ class PathExit:
             effect
             for effect in self.effects()
             if effect.building
-            and effect.handed == ""
+            and effect.handed in ("", KEPT)
             and (after is None or (after.site, True) in effect.followed)
         ]
 

@@ -18,6 +18,7 @@ from kvmlint.explore.engine import Exploration
 from kvmlint.explore.narrow import is_unsigned
 from kvmlint.explore.oracle import ExitKind, HypercallContract, Oracle, ReturnKind
 from kvmlint.explore.state import (
+    KEPT,
     MARK_CONTAINED,
     MARK_DROPPED,
     MARK_NARROWED,
@@ -30,6 +31,7 @@ from kvmlint.explore.state import (
     Mark,
 )
 from kvmlint.explore.values import number_of
+from kvmlint.knowledge.model import Kind
 from kvmlint.module import Caller
 from kvmlint.narrate import Narrator
 from kvmlint.pathexit import PathExit
@@ -157,12 +159,29 @@ class FunctionPaths(Questions):
     def owes(self, effect: Effect) -> bool:
         """Whether this function must give back what was acquired: directly, through a function of
         its file, or through a service whose inverse can be seen. What another service acquired
-        for an object that the caller keeps is a completed step."""
+        for an object that the caller keeps is a completed step; so is what an object has once and
+        for all, unless this function takes all else back when it fails."""
         if not effect.via or self.undone_elsewhere(effect):
             return True
+        if effect.handed == KEPT:
+            return self.unwinds()
         if effect.weak:
             return False
         return self.oracle.has_inverse(effect.via)
+
+    def unwinds(self) -> bool:
+        """Whether this function undoes something, locks aside, on failing paths alone."""
+        passed: dict[ExitKind, set[int]] = {}
+        for exit_ in self.exits:
+            passed.setdefault(exit_.kind, set()).update(exit_.exit.trail)
+        failing = passed.get(ExitKind.ERROR, set()) - passed.get(ExitKind.SUCCESS, set())
+        for (_, name), sites in self.found.ledger.undone.items():
+            family = self.narrator.knowledge.family(name)
+            if family is not None and family.kind is Kind.LOCK:
+                continue
+            if any(self.found.ledger.blocks[site] in failing for site in sites):
+                return True
+        return False
 
     def undone_by_callers(self, effect: Effect) -> bool:
         """Whether this is a static function and every caller that can be seen undoes, somewhere,

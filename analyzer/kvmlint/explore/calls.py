@@ -223,6 +223,9 @@ class Calls(TableEffects):
         root = root_of(place)
         if isinstance(root, Var) and root.local:
             return
+        if self.pool.is_truth(value):
+            known = self.eval.fact(state, value).equal
+            value = value if known is None else self.pool.const(known)
         last = state.last
         handed = state.failed_in(value)
         number = number_of(value)

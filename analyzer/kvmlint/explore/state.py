@@ -17,7 +17,7 @@ from kvmlint.explore.values import (
     root_of,
 )
 
-STALE, RETURNED = "stale", "returned"
+STALE, RETURNED, KEPT = "stale", "returned", "kept"
 """Why an effect is nobody's duty: see Effect.handed."""
 
 
@@ -48,7 +48,8 @@ class Effect(NamedTuple):
     are (site, failed) of the hypercalls after it. ``handed`` is '' or why it is nobody's duty any
     more: 'el2' (memory donated), 'unseen' (given to a callee without known body); 'stale' is what
     a service let go of while a field of its caller's object still names it, 'returned' what EL2
-    was given back that this path had not acquired: acquiring it anew restores it. ``via`` is the
+    was given back that this path had not acquired: acquiring it anew restores it; 'kept' what an
+    object has from its first use on, whoever asked for it first (once.py). ``via`` is the
     callee that made it. ``operands`` of an acquiring hypercall are its arguments and result."""
 
     kind: EffectKind

@@ -5,8 +5,9 @@ from __future__ import annotations
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
+from kvmlint.explore.once import kept_families
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import RETURNED, STALE, Effect, EffectKind, Event, is_swallowed
+from kvmlint.explore.state import KEPT, RETURNED, STALE, Effect, EffectKind, Event, is_swallowed
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -42,8 +43,9 @@ def summarise(found: Exploration) -> Summary:
 def _summary(found: Exploration) -> Summary:
     function = found.cfg.function
     classes: dict[tuple[object, ...], SummaryClass] = {}
+    once = kept_families(found)
     for exit_ in found.exits:
-        behaviour = _class(found, exit_)
+        behaviour = _class(found, exit_, once)
         slot = (
             behaviour.exit,
             behaviour.failed,
@@ -121,7 +123,7 @@ def _shape(value: Value | None) -> object:
             return value
 
 
-def _class(found: Exploration, exit_: Exit) -> SummaryClass:
+def _class(found: Exploration, exit_: Exit, once: frozenset[str]) -> SummaryClass:
     state = exit_.state
     last = exit_.failure()
     last_failed = last is not None and not is_swallowed(last) and not _undo_failed(exit_, last)
@@ -159,6 +161,8 @@ def _class(found: Exploration, exit_: Exit) -> SummaryClass:
                 continue  # what a failing callee leaves behind is reported in the callee
             if effect.handed == "el2":
                 continue
+            if effect.kind is EffectKind.ACQUIRE and effect.family in once:
+                effect = effect._replace(handed=KEPT)
             root = root_of(effect.resource)
             kept = root is value or _written(exit_, effect.resource)
             nameable = effect.kind is not EffectKind.MEMORY and _nameable(root)
