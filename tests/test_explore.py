@@ -879,6 +879,28 @@ static void handle___x_handle(struct kvm_cpu_context *host_ctxt)
 }
 static void answer(struct kvm_cpu_context *host_ctxt, int ret) { cpu_reg(host_ctxt, 1) = ret; }
 static void handle___x_helped(struct kvm_cpu_context *host_ctxt) { answer(host_ctxt, -EBUSY); }
+static bool is_odd(u64 pfn) { if (pfn > 9) return false; return pfn & 1; }
+static int odd(u64 pfn) { if (!pfn) return -EINVAL; return is_odd(pfn); }
+static void handle___x_predicate(struct kvm_cpu_context *host_ctxt)
+{
+	DECLARE_REG(u64, pfn, host_ctxt, 1);
+	int ret = pfn < 99 ? odd(pfn) : -ENOENT;
+
+	cpu_reg(host_ctxt, 1) = ret;
+}
+static int topped_up(u64 pfn)
+{
+	int ret = elsewhere(pfn);
+
+	if (ret)
+		return ret;
+	return pfn ? 0 : -EBUSY;
+}
+static void handle___x_unseen(struct kvm_cpu_context *host_ctxt)
+{
+	DECLARE_REG(u64, pfn, host_ctxt, 1);
+	cpu_reg(host_ctxt, 1) = topped_up(pfn);
+}
 static void handle___x_unset(struct kvm_cpu_context *host_ctxt)
 {
 	DECLARE_REG(u64, pfn, host_ctxt, 1);
@@ -895,6 +917,9 @@ CONTRACTS = [
     ("__x_fatal", "status", False, []),
     ("__x_handle", "handle", True, [12]),
     ("__x_helped", "status", True, [16]),
+    ("__x_predicate", "predicate", True, [22, 2]),
+    # what a function that can't be seen says when it isn't 0 is no data
+    ("__x_unseen", "status", True, [16]),
     ("__x_missing", "status", True, []),
 ]
 

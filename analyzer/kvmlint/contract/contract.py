@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kvmlint.explore.engine import Exit, Exploration
-from kvmlint.explore.facts import POSITIVE, ZERO
+from kvmlint.explore.facts import NEGATIVE, NONZERO, POSITIVE, ZERO
 from kvmlint.explore.oracle import ErrnoSource, HypercallContract, ReturnKind
 from kvmlint.explore.summarise import errnos_in
 from kvmlint.explore.values import Errno, Pure, Result, Value, number_of
@@ -19,6 +19,7 @@ class _Seen:
 
     errnos: dict[ErrnoSource, None] = field(default_factory=dict)
     positive: bool = False
+    zero: bool = False
     data: bool = False
     unset: bool = False
     written: bool = False
@@ -56,11 +57,18 @@ def _value(seen: _Seen, found: Exploration, exit_: Exit, value: Value) -> None:
         return
     if isinstance(value, Result) and value.site in found.ledger.given_up:
         seen.unresolved = True
-    elif isinstance(value, Result) and value.site in found.ledger.errnos:
-        seen.positive |= bool(found.evaluator.fact(exit_.state, value).signs & POSITIVE)
-    elif number_of(value) is not None:
-        seen.positive |= number_of(value) != 0
-    elif not sources and found.evaluator.fact(exit_.state, value).signs != ZERO:
+        return
+    number, signs = number_of(value), found.evaluator.fact(exit_.state, value).signs
+    if isinstance(value, Result) and value.site in found.ledger.errnos:
+        seen.positive |= bool(signs & POSITIVE)
+        seen.zero |= bool(signs & ZERO) and not signs & NEGATIVE
+    elif number is not None:
+        seen.positive |= number != 0
+        seen.zero |= number == 0
+    elif isinstance(value, Result) and value.role == "unknown" and signs == NONZERO:
+        # if (ret) return ret: what a function that can't be seen fails with.
+        seen.unresolved = True
+    elif not sources and signs != ZERO:
         seen.data = True
 
 
@@ -77,7 +85,7 @@ def _decide(name: str, seen: _Seen) -> HypercallContract:
     if seen.data:
         kind = ReturnKind.POINTER if seen.pointer else ReturnKind.MIXED
     elif seen.positive:
-        kind = ReturnKind.HANDLE
+        kind = ReturnKind.PREDICATE if seen.zero else ReturnKind.HANDLE
     else:
         kind = ReturnKind.STATUS
     return HypercallContract(name, kind, True, False, errnos, has_handler=True, unset=seen.unset)

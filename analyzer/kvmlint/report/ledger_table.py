@@ -178,7 +178,7 @@ _KINDS = {
     "data": "returns data, never an error",
     "status": "returns 0 or an errno",
     "handle": "returns a positive handle or an errno",
-    "predicate": "returns 0, 1 or an errno",
+    "predicate": "returns 0, a positive number (1 for yes), or an errno",
     "pointer": "returns an address or an errno",
     "mixed": "returns data or an errno",
 }
