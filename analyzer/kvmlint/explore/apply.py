@@ -115,7 +115,9 @@ def apply_summary(
 
 
 def _hypercalls(summary: Summary) -> tuple[str, ...]:
-    return tuple(sorted({name for c in summary.classes if c.failed for name in c.hypercalls}))
+    """The hypercalls of which a callee hands a failure on that it said nothing about."""
+    failing = [c for c in summary.classes if c.failed and not c.warned]
+    return tuple(sorted({name for c in failing for name in c.hypercalls}))
 
 
 def _family(summary: Summary, building: bool) -> str:

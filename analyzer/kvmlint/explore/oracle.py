@@ -66,7 +66,8 @@ class ExitKind(Enum):
 
 class SummaryClass(NamedTuple):
     """One way a callee behaves, in the callee's own terms (parameters are ``Load(Var(name))``).
-    ``given`` is memory that a successful hypercall took."""
+    ``given`` is memory that a successful hypercall took; ``warned`` whether the callee warned of
+    the failure itself."""
 
     exit: ExitKind
     returns: Value | None
@@ -76,6 +77,7 @@ class SummaryClass(NamedTuple):
     effects: tuple[Effect, ...]
     writes: tuple[tuple[Value, Value], ...]
     given: tuple[Value, ...]
+    warned: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,16 @@ from kvmlint.explore.engine import Exit, Exploration
 from kvmlint.explore.facts import NEGATIVE, Fact, join
 from kvmlint.explore.once import kept_families
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import KEPT, RETURNED, STALE, Effect, EffectKind, Event, is_swallowed
+from kvmlint.explore.state import (
+    KEPT,
+    MARK_WARNED,
+    RETURNED,
+    STALE,
+    Effect,
+    EffectKind,
+    Event,
+    is_swallowed,
+)
 from kvmlint.explore.values import (
     Compute,
     Errno,
@@ -191,6 +200,7 @@ def _class(found: Exploration, exit_: Exit, once: frozenset[str]) -> SummaryClas
         tuple(keep),
         tuple(writes[:MAX_WRITES]),
         tuple(sorted((v for v in state.given if _nameable(v)), key=lambda v: v.key)),
+        last is not None and any((m.name, m.site) == (MARK_WARNED, last.site) for m in state.marks),
     )
 
 
@@ -256,7 +266,8 @@ def _join(a: SummaryClass, b: SummaryClass) -> SummaryClass:
     returns = a.returns
     if a.returns is not b.returns and a.returns is not None:
         returns = _STATUS if _shape(a.returns) == _shape(b.returns) == "status" else _EITHER
-    return a._replace(returns=returns, fact=join(a.fact, b.fact), writes=writes)
+    fact, warned = join(a.fact, b.fact), a.warned and b.warned
+    return a._replace(returns=returns, fact=fact, writes=writes, warned=warned)
 
 
 def _same(effect: Effect) -> tuple[str, Value | None]:
