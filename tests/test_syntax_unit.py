@@ -248,6 +248,33 @@ def test_called_and_identifiers() -> None:
     assert unit.identifiers(head) == {"int", "f", "a", "if", "g", "b", "k"}
 
 
+@pytest.mark.parametrize(
+    ("define", "expected"),
+    [
+        (
+            "FN(f) (!asked() ? f : p ## f)",
+            "(call (conditional (unary ! (call asked [])) g pg) [x])",
+        ),
+        ("FN(f) asked() ? v_##f : f", "(call (conditional (call asked []) v_g g) [x])"),
+        ("FN(f) (asked(1) ? f : p##f)", "(call (call FN [g]) [x])"),
+        ("FN(f) (asked() ? f : 0)", "(call (call FN [g]) [x])"),
+        ("FN(f, h) (asked() ? f : h)", "(call (call FN [g]) [x])"),
+    ],
+)
+def test_a_macro_that_chooses_a_function(define: str, expected: str) -> None:
+    unit = unit_of(f"#define {define}\nint f(int x)\n{{\n\tFN(g)(x);\n}}\n")
+    chosen = "conditional" in expected
+    assert body(unit) == f"(block [(exprstmt {expected})])"
+    assert ("g" in unit.called(unit.heads[0])) == chosen
+    for name in ("pg", "v_g"):
+        made = name in expected
+        assert (name in unit.called(unit.heads[0])) == made
+        assert unit.mentioning(name) == ({"f"} if made else set())
+    assert unit.mentioning("g") == {"f"}
+    assert unit.mentioning("f") == {"f"}
+    assert unit.mentioning("h") == set()
+
+
 def test_defines() -> None:
     text = (
         "#define A 1 /* one */\n# define B(x, y...) \\\r\n\tf(x, \\\r\n\ty)\n"

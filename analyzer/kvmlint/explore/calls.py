@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
-from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp
+from kvmlint.cfg.ops import CallOp, CleanupOp, GuardOp, StoreOp
 from kvmlint.explore.agree import called_with
 from kvmlint.explore.apply import apply_summary
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, ZERO
 from kvmlint.explore.hypercalls import acquired_family, hypercall, reclaimed_families
-from kvmlint.explore.oracle import ErrnoSource, Oracle, carries
+from kvmlint.explore.oracle import ErrnoSource, Oracle, Summary, carries
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
     MARK_NARROWED,
@@ -59,6 +59,14 @@ class Calls(TableEffects):
             for op in ledger.ops
             if isinstance(op, CallOp) and isinstance(op.func, Name)
         )
+
+        self._chosen: dict[str, set[str]] = {}
+        for stored in ledger.ops:
+            match stored:
+                case StoreOp(place=Name(name=place), value=Name(name=name)) if place[0] == "%":
+                    self._chosen.setdefault(place, set()).add(name)
+                case _:
+                    pass
 
     # --- dispatch --------------------------------------------------------------------------------
 
@@ -163,49 +171,55 @@ class Calls(TableEffects):
 
     def may_fail(self, op: CallOp) -> bool:
         """Whether a call may be a hypercall that fails, or hand on the failure of one."""
-        name = op.func.name if isinstance(op.func, Name) else ""
-        if not name or self.world is World.EL2:
-            return False
+        return any(self._may_fail(name) for name in self._functions(op))
+
+    def _may_fail(self, name: str) -> bool:
         if self.oracle.entry(name) is not None:
             return True
-        if self.knowledge.effects(name) or self.knowledge.role(name) is not None:
-            return False
-        summary = self.oracle.summary(name)
+        summary = self._known(name)
         return summary is not None and carries(summary)
 
     def acquired_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call may acquire something at EL2."""
-        name = op.func.name if isinstance(op.func, Name) else ""
-        if not name or self.world is World.EL2:
-            return frozenset()
-        entry = self.oracle.entry(name)
-        if entry is not None:
-            asked = _asked(op, entry)
-            return frozenset({acquired_family(self, asked)} if asked else ())
-        if self.knowledge.effects(name) or self.knowledge.role(name) is not None:
-            return frozenset()
-        summary = self.oracle.summary(name)
-        return frozenset(
-            effect.family
-            for behaviour in (summary.classes if summary is not None else ())
-            for effect in behaviour.effects
-            if effect.building and effect.kind is EffectKind.ACQUIRE
-        )
+        found: set[str] = set()
+        for name in self._functions(op):
+            entry = self.oracle.entry(name)
+            asked = _asked(op, entry) if entry is not None else ""
+            if asked:
+                found.add(acquired_family(self, asked))
+            summary = self._known(name) if entry is None else None
+            for behaviour in summary.classes if summary is not None else ():
+                acquired = (e for e in behaviour.effects if e.kind is EffectKind.ACQUIRE)
+                found |= {effect.family for effect in acquired if effect.building}
+        return frozenset(found)
 
     def undone_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call undoes something, whatever its arguments."""
+        found: set[str] = set()
+        for name in self._functions(op):
+            entry = self.oracle.entry(name)
+            if entry is not None:
+                asked = _asked(op, entry)
+                found.update(reclaimed_families(self, asked) if asked else ())
+                continue
+            rows = self.knowledge.effects(name)
+            found |= {row.family for row in rows if row.does is Does.UNDO}
+            summary = self._known(name)
+            found |= {effect.family for effect in summary.undoes} if summary is not None else set()
+        return frozenset(found)
+
+    def _functions(self, op: CallOp) -> tuple[str, ...]:
+        """The functions that a call may be of, as far as its text shows; none at EL2."""
         name = op.func.name if isinstance(op.func, Name) else ""
         if not name or self.world is World.EL2:
-            return frozenset()
-        entry = self.oracle.entry(name)
-        if entry is not None:
-            asked = _asked(op, entry)
-            return frozenset(reclaimed_families(self, asked) if asked else ())
-        rows = self.knowledge.effects(name)
-        if rows:
-            return frozenset(row.family for row in rows if row.does is Does.UNDO)
-        summary = self.oracle.summary(name) if self.knowledge.role(name) is None else None
-        return frozenset(e.family for e in summary.undoes) if summary else frozenset()
+            return ()
+        return (name, *sorted(self._chosen.get(name, ())))
+
+    def _known(self, name: str) -> Summary | None:
+        """The summary of a function that no table knows."""
+        if self.knowledge.effects(name) or self.knowledge.role(name) is not None:
+            return None
+        return self.oracle.summary(name)
 
     def callee(self, state: State, func: Expr) -> str:
         """Name of the function called; '' when it is called through a pointer."""

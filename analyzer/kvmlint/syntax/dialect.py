@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from kvmlint.syntax.loop_names import kernel_loops
 from kvmlint.syntax.loops import Loops
+from kvmlint.syntax.selections import Selections
 
 _ATTRIBUTES = """
 __user __iomem __rcu __force __percpu __kernel __nocast __safe __private __bitwise
@@ -143,7 +144,8 @@ class Dialect:
     """``attributes`` are blanked, ``called_attributes`` with their parentheses; ``cleanups`` are
     blanked and remembered. ``loops``: loop macro → cursors. ``declaring``: macro that declares a
     local → (index of its type argument or -1, index of its name, type). ``heads`` matches the
-    macros of a definition whose arguments are name, type, argument, type, argument, …"""
+    macros of a definition whose arguments are name, type, argument, type, argument, …
+    ``selections`` are macros that choose a function."""
 
     attributes: frozenset[str]
     called_attributes: frozenset[str]
@@ -154,6 +156,7 @@ class Dialect:
     declaring: Mapping[str, tuple[int, int, str]]
     type_arguments: Mapping[str, int]
     heads: re.Pattern[str]
+    selections: Selections = field(default_factory=dict)
 
     @staticmethod
     @cache
@@ -175,3 +178,7 @@ class Dialect:
         """This dialect with more loop macros; bare names get argument 0 as their cursor."""
         added = names if isinstance(names, Mapping) else dict.fromkeys(names, (0,))
         return replace(self, loops={**self.loops, **added}) if added else self
+
+    def with_selections(self, macros: Selections) -> Dialect:
+        """This dialect with more macros that choose a function."""
+        return replace(self, selections={**self.selections, **macros}) if macros else self

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kvmlint.syntax import ast
 from kvmlint.syntax.dialect import Dialect
 from kvmlint.syntax.marks import Marks
+from kvmlint.syntax.selections import Selection
 from kvmlint.syntax.types import type_text
 
 if TYPE_CHECKING:
@@ -196,7 +197,21 @@ class Expressions:
             if 0 <= index < len(args) and isinstance(args[index], ast.Name):
                 name = args[index]
                 args[index] = ast.Opaque(name.start, name.end, self.source(name.start, name.end))
+            selection = self.dialect.selections.get(func.name)
+            if selection is not None and len(args) == 1 and isinstance(args[0], ast.Name):
+                return self._selected(node, selection, args[0])
         return ast.Call(self.at(node), self.end(node), func, tuple(args))
+
+    def _selected(
+        self, node: tree_sitter.Node, selection: Selection, chosen: ast.Name
+    ) -> ast.Conditional:
+        """``KVM_PGT_FN(f)``: one of two functions."""
+        start, end = self.at(node), self.end(node)
+        then, other = (ast.Name(start, end, name) for name in selection.names(chosen.name))
+        cond: ast.Expr = ast.Call(start, end, ast.Name(start, end, selection.asked), ())
+        if selection.negated:
+            cond = ast.Unary(start, end, "!", cond)
+        return ast.Conditional(start, end, cond, then, other)
 
     def _field(self, node: tree_sitter.Node) -> ast.Expr:
         field = node.child_by_field_name("field")

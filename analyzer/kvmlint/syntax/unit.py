@@ -17,6 +17,7 @@ from kvmlint.syntax.expressions import DEEPEST, TooDeep
 from kvmlint.syntax.heads import Broken, RawHead, find_heads
 from kvmlint.syntax.loops import loops_defined
 from kvmlint.syntax.mask import mask
+from kvmlint.syntax.selections import selections_defined
 from kvmlint.syntax.types import TYPE_WORDS, parameters, returns
 from kvmlint.syntax.variants import MOST_VARIANTS, apply, variants_of
 
@@ -67,7 +68,8 @@ class Unit:
         masked = mask(file.data)
         self.file = file
         self.defines = read_defines(masked.directives)
-        self.dialect = dialect.with_loops(loops_defined(self.defines, dialect.loops))
+        loops = loops_defined(self.defines, dialect.loops)
+        self.dialect = dialect.with_loops(loops).with_selections(selections_defined(self.defines))
         self._raw: dict[FunctionHead, RawHead] = {}
         self._texts: list[bytes] = []
         self._lowered: dict[FunctionHead, Function] = {}
@@ -169,22 +171,29 @@ class Unit:
         return self._texts[head.variant][head.start : head.end]
 
     def called(self, head: FunctionHead) -> frozenset[str]:
-        """Names followed by '(' in the body, keywords aside. Lexical and cheap: declarators and
-        macros count too."""
+        """Names followed by '(' in the body, keywords aside, and those that a macro chooses.
+        Lexical and cheap: declarators and macros count too."""
         known = self._called.get(head)
         if known is None:
             text = self._texts[head.variant]
             found = set(_CALLED.findall(text, self._raw[head].body, head.end))
             known = frozenset(name.decode() for name in found) - _KEYWORDS
+            for macro in known & self.dialect.selections.keys():
+                chosen = re.findall(rb"\b%s\s*\(\s*(\w+)\s*\)" % macro.encode(), self.text(head))
+                names = (self.dialect.selections[macro].names(name.decode()) for name in chosen)
+                known = known.union(*names)
             self._called[head] = known
         return known
 
     def mentioning(self, name: str) -> frozenset[str]:
-        """The functions in whose visible text an identifier stands, other than as a field."""
-        if name.encode() not in self.file.data:
-            return frozenset()
-        word = re.compile(rb"(?<![\w.])(?<!->)%s\b" % re.escape(name.encode()))
+        """The functions in whose visible text an identifier stands, other than as a field, or that
+        call it through a macro that makes its name."""
         found: set[str] = set()
+        if self.dialect.selections:
+            found |= {head.name for head in self.heads if name in self.called(head)}
+        if name.encode() not in self.file.data:
+            return frozenset(found)
+        word = re.compile(rb"(?<![\w.])(?<!->)%s\b" % re.escape(name.encode()))
         for variant, text in enumerate(self._texts):
             places = [one.start() for one in word.finditer(text)]
             for head in self.heads if places else ():
