@@ -183,7 +183,8 @@ def _apply(
         if effect.building:
             make(calls.ledger, state, effect)
         elif effect.handed == STALE:
-            state.effects |= {effect}  # nobody's undo: it is only remembered who is gone
+            if effect.named_at is not None:
+                state.effects |= {effect}  # nobody's undo: it is only remembered who is gone
         elif (effect.family, effect.resource) not in undone:
             undo(calls.ledger, state, effect, site)
     if behaviour.hypercalls:

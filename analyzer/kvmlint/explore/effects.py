@@ -108,7 +108,8 @@ def make(ledger: Ledger, state: State, effect: Effect) -> None:
         return
     other = min(restored, key=Effect.order)
     state.effects = state.effects - {other}
-    ledger.reclaims.pop((other.family, other.resource, other.operands), None)
+    for key in [key for key in ledger.reclaims if key[::2] == (other.family, other.operands)]:
+        del ledger.reclaims[key]
 
 
 def matches(ledger: Ledger, effect: Effect, undo: Effect, in_loop: bool) -> bool:
@@ -215,9 +216,23 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
 
 
 def give_back(ledger: Ledger, state: State, effect: Effect) -> None:
-    """EL2 was given back what this path had not acquired; it may be acquired anew."""
+    """EL2 was given back what this path had not acquired; it may be acquired anew. By whom, and how
+    often, doesn't matter."""
     if effect.kind is EffectKind.ACQUIRE and effect.family in ledger.acquirable:
-        state.effects = state.effects | {effect._replace(handed=RETURNED)}
+        known = new_effect(
+            effect.kind,
+            effect.family,
+            False,
+            effect.resource if effect.operands else _ANY,
+            -1,
+            operands=effect.operands,
+            weak=effect.weak,
+        )
+        state.effects = state.effects | {known._replace(handed=RETURNED)}
+
+
+_ANY = Pure("any", ())
+"""What a call without arguments is about."""
 
 
 def destroy(state: State, effect: Effect) -> None:

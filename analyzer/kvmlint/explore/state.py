@@ -257,7 +257,9 @@ class State:
         key = (event.site, event.failed)
         self.effects = frozenset(
             effect
-            if key in effect.followed or (effect.building and not event.failed)
+            if key in effect.followed
+            or (effect.building and not event.failed)
+            or effect.handed == RETURNED
             else effect._replace(followed=effect.followed | {key})
             for effect in self.effects
         )
