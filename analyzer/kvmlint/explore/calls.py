@@ -9,7 +9,7 @@ from kvmlint.explore.apply import apply_summary
 from kvmlint.explore.effects import Ledger, make, new_effect, undo
 from kvmlint.explore.evaluate import Evaluator
 from kvmlint.explore.facts import NEGATIVE, ZERO
-from kvmlint.explore.hypercalls import acquired_family, hypercall, reclaimed_families
+from kvmlint.explore.hypercalls import hypercall, reclaimed_families
 from kvmlint.explore.oracle import ErrnoSource, Oracle, Summary, carries
 from kvmlint.explore.roles import call_with_role
 from kvmlint.explore.state import (
@@ -178,20 +178,6 @@ class Calls(TableEffects):
             return True
         summary = self._known(name)
         return summary is not None and carries(summary)
-
-    def acquired_families(self, op: CallOp) -> frozenset[str]:
-        """Families of which a call may acquire something at EL2."""
-        found: set[str] = set()
-        for name in self._functions(op):
-            entry = self.oracle.entry(name)
-            asked = _asked(op, entry) if entry is not None else ""
-            if asked:
-                found.add(acquired_family(self, asked))
-            summary = self._known(name) if entry is None else None
-            for behaviour in summary.classes if summary is not None else ():
-                acquired = (e for e in behaviour.effects if e.kind is EffectKind.ACQUIRE)
-                found |= {effect.family for effect in acquired if effect.building}
-        return frozenset(found)
 
     def undone_families(self, op: CallOp) -> frozenset[str]:
         """Families of which a call undoes something, whatever its arguments."""

@@ -32,8 +32,7 @@ class Ledger:
     """What is gathered over all paths of one exploration, apart from the paths' states.
 
     ``ops`` maps a site to its operation, ``blocks`` to its basic block; ``undone`` the sites that
-    undid an effect, by (site, family); ``rows`` the table row that an effect came from;
-    ``acquirable`` are the families of which the function may acquire something.
+    undid an effect, by (site, family); ``rows`` the table row that an effect came from.
     """
 
     cfg: Cfg
@@ -50,7 +49,6 @@ class Ledger:
     passed: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     given_up: set[int] = field(default_factory=set)
-    acquirable: frozenset[str] = frozenset()
     errnos: dict[int, tuple[ErrnoSource, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -208,27 +206,26 @@ def undo(ledger: Ledger, state: State, effect: Effect, site: int, destroys: bool
     if effect.kind in (EffectKind.ACQUIRE, EffectKind.LOCK):
         # Nobody looks for these on a path; callers are told that it happens on some path.
         ledger.reclaims.setdefault((effect.family, effect.resource, effect.operands), effect)
-        if destroys:
-            give_back(ledger, state, effect)
+        if destroys and effect.kind is EffectKind.ACQUIRE:
+            give_back(state, effect)
     elif destroys:
         destroy(state, effect)
     return False
 
 
-def give_back(ledger: Ledger, state: State, effect: Effect) -> None:
+def give_back(state: State, effect: Effect) -> None:
     """EL2 was given back what this path had not acquired; it may be acquired anew. By whom, and how
     often, doesn't matter."""
-    if effect.kind is EffectKind.ACQUIRE and effect.family in ledger.acquirable:
-        known = new_effect(
-            effect.kind,
-            effect.family,
-            False,
-            effect.resource if effect.operands else _ANY,
-            -1,
-            operands=effect.operands,
-            weak=effect.weak,
-        )
-        state.effects = state.effects | {known._replace(handed=RETURNED)}
+    known = new_effect(
+        effect.kind,
+        effect.family,
+        False,
+        effect.resource if effect.operands else _ANY,
+        -1,
+        operands=effect.operands,
+        weak=effect.weak,
+    )
+    state.effects = state.effects | {known._replace(handed=RETURNED)}
 
 
 _ANY = Pure("any", ())

@@ -112,9 +112,6 @@ class _Engine:
         self.looping = [bool(loops) for loops in self.ledger.loops]
         self.turns = Turns(cfg, self.ledger, self.calls)
         self.eventful = self._eventful()
-        self.ledger.acquirable = frozenset().union(
-            *(self.calls.acquired_families(op) for op in self.ledger.ops if isinstance(op, CallOp))
-        )
         modes = frozenset(e.excludes for e in knowledge.tables.entries if e.excludes)
         self.projector = Projector(cfg, self.pool, self.ledger, self.eventful, modes)
         self.work = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmlint.cfg.graph import Cfg
 from kvmlint.explore.effects import Ledger
-from kvmlint.explore.state import MARK_CONTAINED, MARK_PASSED, MARK_WARNED, Effect, State
+from kvmlint.explore.state import MARK_CONTAINED, MARK_PASSED, MARK_WARNED, RETURNED, Effect, State
 from kvmlint.explore.values import (
     Address,
     Compute,
@@ -60,7 +60,7 @@ class Projector:
         escaping = self.cfg.escaping
         if not self.eventful[block] and not state.events:
             # Destroyed state can't come before a failure any more, nor after one.
-            gone = frozenset(e for e in state.effects if not e.building)
+            gone = frozenset(e for e in state.effects if not e.building and e.handed != RETURNED)
             for effect in sorted(gone, key=Effect.order):
                 self.ledger.destroyed.setdefault(
                     (effect.family, effect.resource, effect.operands), effect

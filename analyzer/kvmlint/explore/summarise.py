@@ -155,7 +155,10 @@ def _class(found: Exploration, exit_: Exit, once: frozenset[str]) -> SummaryClas
     # completed or undone; callers get its status, what it acquired, and what it gave them.
     service = bool(found.ledger.hypercalls) and not found.cfg.function.static
     for effect in sorted(state.effects, key=Effect.order):
-        if not _visible(effect) or effect.handed == RETURNED:
+        if not _visible(effect):
+            continue
+        if effect.handed == RETURNED:
+            keep.append(effect)
             continue
         if not effect.building and effect.via and not _nameable(root_of(effect.resource)):
             continue  # destroyed two calls down, and nobody up here can name it
