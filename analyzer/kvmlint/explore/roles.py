@@ -57,6 +57,8 @@ def _value(
             return calls.eval.binary("<=", calls.argument(state, op, 1), calls.pool.zero)
         case Role.STORE:
             return _store(calls, state, op, site)
+        case Role.SWAP:
+            return _swap(calls, state, op)
         case Role.LOAD:
             return calls.eval.read(state, calls.argument(state, op, 1))
         case Role.WRITE:
@@ -102,6 +104,14 @@ def _store(calls: Calls, state: State, op: CallOp, site: int) -> Value:
         calls.hand_on(state, place, stored, site)
         calls.eval.write(state, place, stored)
     return stored
+
+
+def _swap(calls: Calls, state: State, op: CallOp) -> Value:
+    places = [calls.eval.place(state, arg) for arg in op.args[:2]]
+    values = [calls.eval.value(state, arg) for arg in op.args[:2]]
+    for place, value in zip(places, reversed(values), strict=True):
+        calls.eval.write(state, place, value)
+    return calls.pool.zero
 
 
 def _status_of(calls: Calls, state: State, op: CallOp) -> list[State]:

@@ -178,6 +178,7 @@ class Role(Enum):
     IS_ERR_OR_NULL = "is-err-or-null"
     STATUS_OF = "status-of"  # PTR_ERR_OR_ZERO
     STORE = "store"  # f(place, value): WRITE_ONCE, this_cpu_write; smp_store_release(&place, value)
+    SWAP = "swap"  # exchanges what its two arguments hold
     WRITE = "write"  # changes what its pointer arguments point to, nothing else: memset, set_bit
     ERROR_POINTER = "error-pointer"  # ERR_PTR: its first argument as a pointer
     TAKE = "take"  # no_free_ptr, return_ptr: disarms __free, evaluates to its first argument
