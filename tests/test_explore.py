@@ -901,6 +901,19 @@ static void handle___x_unseen(struct kvm_cpu_context *host_ctxt)
 	DECLARE_REG(u64, pfn, host_ctxt, 1);
 	cpu_reg(host_ctxt, 1) = topped_up(pfn);
 }
+static int handed_on(u64 pfn)
+{
+	int ret = -ENODEV;
+
+	if (pfn)
+		ret = elsewhere(pfn);
+	return ret;
+}
+static void handle___x_handed_on(struct kvm_cpu_context *host_ctxt)
+{
+	DECLARE_REG(u64, pfn, host_ctxt, 1);
+	cpu_reg(host_ctxt, 1) = handed_on(pfn);
+}
 static void handle___x_unset(struct kvm_cpu_context *host_ctxt)
 {
 	DECLARE_REG(u64, pfn, host_ctxt, 1);
@@ -920,6 +933,7 @@ CONTRACTS = [
     ("__x_predicate", "predicate", True, [22, 2]),
     # what a function that can't be seen says when it isn't 0 is no data
     ("__x_unseen", "status", True, [16]),
+    ("__x_handed_on", "status", True, [19]),
     ("__x_missing", "status", True, []),
 ]
 

@@ -216,6 +216,7 @@ class Module:
                     merged.passed | made.passed,
                     merged.undecoded or made.undecoded,
                     merged.service or made.service,
+                    tuple(dict.fromkeys((*merged.returned, *made.returned))),
                 )
         return merged
 

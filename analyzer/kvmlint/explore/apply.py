@@ -8,7 +8,7 @@ from kvmlint.cfg.ops import CallOp
 from kvmlint.explore.effects import give_back, make, undo
 from kvmlint.explore.hypercalls import hand_over, reclaimed_families, record_event
 from kvmlint.explore.oracle import ExitKind, Summary, SummaryClass
-from kvmlint.explore.state import MARK_DROPPED, RETURNED, STALE, Effect, EffectKind, Event, State
+from kvmlint.explore.state import MARK_DROPPED, STALE, Effect, EffectKind, Event, State
 from kvmlint.explore.values import Address, Compute, Const, Errno, Load, Pure, Result, Value, Var
 
 if TYPE_CHECKING:
@@ -140,12 +140,6 @@ def _reclaimed(calls: Calls, summary: Summary, behaviour: SummaryClass) -> str:
     return "" if _family(summary, True) else _family(summary, False)
 
 
-def _returned(summary: Summary) -> list[Effect]:
-    """What a callee gives back where it doesn't fail. IMPRECISE: on some of its paths is on all."""
-    classes = [c for c in summary.classes if not c.failed and c.exit is not ExitKind.ERROR]
-    return [effect for c in classes for effect in c.effects if effect.handed == RETURNED]
-
-
 def _apply(
     calls: Calls,
     state: State,
@@ -182,15 +176,13 @@ def _apply(
             credited = True
             undone.add((gone.family, gone.resource))
     fails = behaviour.failed or behaviour.exit is ExitKind.ERROR
-    for returned in _returned(summary) if not fails else ():
+    for returned in summary.returned if not fails else ():
         give_back(state, mapping.effect(returned, ""))
     for effect in effects:
         if effect.building and effect.kind is EffectKind.MEMORY and effect.resource is value:
             effect = effect._replace(via="")  # fresh, and handed to this function
         if effect.building:
             make(calls.ledger, state, effect)
-        elif effect.handed == RETURNED:
-            continue
         elif effect.handed == STALE:
             if effect.named_at is not None:
                 state.effects |= {effect}  # nobody's undo: it is only remembered who is gone

@@ -91,7 +91,8 @@ class Summary:
     it was too expensive; nothing is known. ``passed`` are functions whose address it gives to code
     that can't be seen: they may answer in its stead. ``undecoded``: a value that is data or an
     errno is returned as it is. ``service``: a public function that may fail at one of many
-    hypercalls is no wrapper of one."""
+    hypercalls is no wrapper of one. ``returned`` is what EL2 is given back on some path that
+    doesn't fail (IMPRECISE: taken to be so on all)."""
 
     function: str
     parameters: tuple[str, ...]
@@ -106,6 +107,7 @@ class Summary:
     passed: frozenset[str] = frozenset()
     undecoded: bool = False
     service: bool = False
+    returned: tuple[Effect, ...] = ()
 
 
 def carries(summary: Summary) -> bool:

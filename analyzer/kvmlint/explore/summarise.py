@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmlint.explore.effects import Ledger
 from kvmlint.explore.engine import Exit, Exploration
-from kvmlint.explore.facts import NEGATIVE, Fact, join
+from kvmlint.explore.facts import NEGATIVE, ZERO, Fact, join
 from kvmlint.explore.once import kept_families
 from kvmlint.explore.oracle import ErrnoSource, ExitKind, Summary, SummaryClass
 from kvmlint.explore.state import (
@@ -100,7 +100,20 @@ def _summary(found: Exploration) -> Summary:
         passed=frozenset(found.ledger.passed),
         undecoded=any(e.value in e.state.undecoded for e in found.exits if e.value is not None),
         service=service,
+        returned=_returned(found),
     )
+
+
+def _returned(found: Exploration) -> tuple[Effect, ...]:
+    """What EL2 is given back, that the function had not acquired, where it doesn't fail."""
+    returned = {
+        effect
+        for exit_ in found.exits
+        if exit_.kind is not ExitKind.ERROR and exit_.failure() is None
+        for effect in exit_.state.effects
+        if effect.handed == RETURNED
+    }
+    return tuple(sorted(returned, key=Effect.order))
 
 
 def _undo_order(key: tuple[str, Value, tuple[Value, ...]]) -> tuple[str, str, tuple[str, ...]]:
@@ -150,15 +163,14 @@ def _class(found: Exploration, exit_: Exit, once: frozenset[str]) -> SummaryClas
     if exit_.kind is ExitKind.ERROR and fact.signs & NEGATIVE:
         # if (ret) return ret: what an int function returns there is an errno.
         fact = Fact(NEGATIVE, fact.equal, fact.unequal)
+    elif exit_.kind is ExitKind.UNKNOWN and _is_unseen(found, value):
+        fact = Fact(NEGATIVE | ZERO)
     keep: list[Effect] = []
     # A public function that makes hypercalls is a service: what it did to other state is its own,
     # completed or undone; callers get its status, what it acquired, and what it gave them.
     service = bool(found.ledger.hypercalls) and not found.cfg.function.static
     for effect in sorted(state.effects, key=Effect.order):
-        if not _visible(effect):
-            continue
-        if effect.handed == RETURNED:
-            keep.append(effect)
+        if not _visible(effect) or effect.handed == RETURNED:
             continue
         if not effect.building and effect.via and not _nameable(root_of(effect.resource)):
             continue  # destroyed two calls down, and nobody up here can name it
@@ -204,6 +216,18 @@ def _class(found: Exploration, exit_: Exit, once: frozenset[str]) -> SummaryClas
         tuple(writes[:MAX_WRITES]),
         tuple(sorted((v for v in state.given if _nameable(v)), key=lambda v: v.key)),
         last is not None and any((m.name, m.site) == (MARK_WARNED, last.site) for m in state.marks),
+    )
+
+
+def _is_unseen(found: Exploration, value: Value | None) -> bool:
+    """Whether an int function of EL2's returns what one that can't be seen returned, as it is.
+    IMPRECISE: that is taken to be 0 or an errno."""
+    return (
+        found.world is World.EL2
+        and found.cfg.function.returns == "int"
+        and isinstance(value, Result)
+        and value.role == "unknown"
+        and bool(found.ledger.callee(value.site))
     )
 
 

@@ -135,6 +135,7 @@ class Tree:
 
     def _scan(self) -> None:
         assert self._el2 is not None
+        links: set[str] = set()
         worlds = self.knowledge.tables.worlds
         for path in el2_files(self.sources, worlds):
             try:
@@ -146,7 +147,12 @@ class Tree:
                 self._conflicts[path] = conflict
             for match in _FUNCTION.finditer(data):
                 name = match[1].decode("ascii", "replace")
-                self._el2.setdefault(name, path)
+                # A header's is a stub where there is one to be linked.
+                linked = path.endswith(".c") and b"static" not in match[0].split()
+                if name not in self._el2 or (linked and name not in links):
+                    self._el2[name] = path
+                if linked:
+                    links.add(name)
                 if name.startswith(worlds.handler_prefix):
                     files = dict.fromkeys((*self._handlers.get(name, ()), path))
                     self._handlers[name] = tuple(files)
