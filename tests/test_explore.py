@@ -488,7 +488,7 @@ ACQUIRED = {
     "int r = SHARE; if (r) return r;"
     " BUG_ON(kvm_call_hyp_nvhe(__pkvm_host_unshare_hyp, b)); return 0;": {
         "error failed",
-        "success=0 - +acquired",
+        "success=0 - +acquired -acquired@returned",
     },
     # one teardown for all
     "int r = kvm_call_hyp_nvhe(__pkvm_init_vcpu, kvm->h, rec, b); if (r) return r;"
