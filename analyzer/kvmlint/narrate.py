@@ -102,8 +102,7 @@ class Narrator:
         """The C statement that would undo a building effect; '' when none is known."""
         op = self.ledger.ops[effect.site]
         if effect.kind is EffectKind.ACQUIRE:
-            inverse = effect.family.partition(":")[2]
-            return f"{inverse} for what was acquired"
+            return f"{self.gives_back(effect)} for what was acquired"
         if effect.kind is EffectKind.PAIR:
             args = self._arg(op, 1)
             return f"{effect.family.partition(':')[2]}({args});"
@@ -118,6 +117,15 @@ class Narrator:
                 container=self._operand(effect.site, op, row.container),
             )
         )
+
+    def gives_back(self, effect: Effect) -> str:
+        """What gives back what a hypercall acquired: the call by which this function does it on
+        another path, as it is written, or else the name of the hypercall."""
+        for site in sorted(self.ledger.undone.get((effect.site, effect.family), ())):
+            name, op = self.ledger.callee(site), self.ledger.ops[site]
+            if name and self.knowledge.entry(name) is None:
+                return self.text(op.start, op.end)
+        return effect.family.partition(":")[2]
 
     def _operand(self, site: int, op: Op, operand: Operand | None) -> str:
         if operand is None or operand.index < 0:

@@ -180,7 +180,7 @@ class MissingRollback(Rule):
                     ],
                 ),
                 (f"{hypercall} without {inverse}",),
-                (f"{inverse}(…)",),
+                (narrator.gives_back(effect),),
             )
 
 

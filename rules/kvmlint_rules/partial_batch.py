@@ -105,6 +105,6 @@ class PartialBatch(Rule):
                     ],
                 ),
                 (f"{names[0]} without {inverse}",),
-                (f"{inverse} for each one that succeeded",),
+                (f"{narrator.gives_back(effect)} for each one that succeeded",),
                 "the caller frees a range that EL2 still holds in part",
             )
