@@ -223,11 +223,11 @@ class Calls(TableEffects):
         root = root_of(place)
         if isinstance(root, Var) and root.local:
             return
+        last = state.last
+        handed = state.failed_in(value)
         if self.pool.is_truth(value):
             known = self.eval.fact(state, value).equal
             value = value if known is None else self.pool.const(known)
-        last = state.last
-        handed = state.failed_in(value)
         number = number_of(value)
         if last is not None and last.failed:
             if number is not None and number < 0:
