@@ -44,7 +44,7 @@ def _is_positive(expr: Expr) -> bool:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What one exploration may cost: block visits, values interned, and work: operations and edges,
-    each weighed by what the state holds (the most in a real kernel is 17,000)."""
+    each weighed by what the state holds (the most in Linux 6.1, 6.12 and 7.2 is 8,500)."""
 
     visits: int = 12_000
     values: int = 60_000
