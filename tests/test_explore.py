@@ -1039,6 +1039,11 @@ def test_exploring_twice_gives_the_same() -> None:
     assert one.visits == two.visits
 
 
+def test_a_declaration_without_a_name() -> None:
+    """As an editor leaves it: r is a nameless thing's name."""
+    assert explore(body("struct page kfree(p)page;\n\tint r;\n\tr = FROB;\n\treturn r;")).exits
+
+
 @pytest.mark.parametrize("call", ["rcu_assign_pointer(p)", "rcu_assign_pointer()"])
 def test_too_few_arguments(call: str) -> None:
     """As somebody types it: no row of a table is taken at its word."""

@@ -63,7 +63,7 @@ class Calls(TableEffects):
         self._chosen: dict[str, set[str]] = {}
         for stored in ledger.ops:
             match stored:
-                case StoreOp(place=Name(name=place), value=Name(name=name)) if place[0] == "%":
+                case StoreOp(place=Name(name=place), value=Name(name=name)):
                     self._chosen.setdefault(place, set()).add(name)
                 case _:
                     pass
@@ -199,7 +199,8 @@ class Calls(TableEffects):
         name = op.func.name if isinstance(op.func, Name) else ""
         if not name or self.world is World.EL2:
             return ()
-        return (name, *sorted(self._chosen.get(name, ())))
+        chosen = self._chosen.get(name, ()) if name.startswith("%") else ()
+        return (name, *sorted(chosen))
 
     def _known(self, name: str) -> Summary | None:
         """The summary of a function that no table knows."""
