@@ -1040,8 +1040,9 @@ def test_exploring_twice_gives_the_same() -> None:
 
 
 def test_a_declaration_without_a_name() -> None:
-    """As an editor leaves it: r is a nameless thing's name."""
-    assert explore(body("struct page kfree(p)page;\n\tint r;\n\tr = FROB;\n\treturn r;")).exits
+    """Text that an editor has torn: something without a name is stored to."""
+    torn = "struct page kfree(p)page;\n\tint ret;\n\n\tret = unseen(&page);\n\treturn FROB;"
+    assert explore(body(torn)).exits
 
 
 @pytest.mark.parametrize("call", ["rcu_assign_pointer(p)", "rcu_assign_pointer()"])
