@@ -158,6 +158,7 @@ class MissingRollback(Rule):
                 continue
             narrator = function.narrator
             inverse = effect.family.partition(":")[2]
+            given = narrator.gives_back(effect)
             hypercall = function.hypercalls(effect)[0]
             evidence = Precision.HIGH if function.undone_elsewhere(effect) else Precision.MEDIUM
             yield Finding(
@@ -180,7 +181,7 @@ class MissingRollback(Rule):
                     ],
                 ),
                 (f"{hypercall} without {inverse}",),
-                (narrator.gives_back(effect),),
+                (f"{inverse}(…)" if given == inverse else given,),
             )
 
 
