@@ -10,12 +10,11 @@ version, so that nobody has to look at them.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from kvmlint import __version__
+from kvmlint import __version__, record
 from kvmlint.cache import Key, Store
 from kvmlint.codebase import Codebase
 from kvmlint.difference import Step, Version
@@ -41,40 +40,39 @@ def affected(versions: Sequence[Codebase], store: Store) -> Functions | None:
     key = Key(run, "", "", hashlib.sha256(trees.encode()).hexdigest())
     for _, _, kept in store.at([key]).values():
         with suppress(ValueError):
-            return _read(kept)
+            return record.read(_Kept, kept).functions()
     for code in versions:
         code.program.trace.on = True  # what is made here is used again where it is asked for
     found = _Affected([Version(code) for code in versions]).functions()
-    store.keep([(key, "[]", _written(found))], [])
+    store.keep([(key, "[]", record.write(_kept(found)))], [])
     return found
 
 
-def _written(functions: Functions | None) -> str:
-    if functions is None:
-        return json.dumps(None)
-    plain = {path: None if names is None else sorted(names) for path, names in functions.items()}
-    return json.dumps(plain, sort_keys=True)
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    functions: tuple[str, ...] | None
 
 
-def _read(text: str) -> Functions | None:
-    """The inverse of ``_written``. Raises ValueError for what that never wrote."""
-    try:
-        found: object = json.loads(text)
-    except RecursionError:
-        raise ValueError from None
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the store keeps of an answer."""
+
+    files: tuple[_File, ...] | None
+
+    def functions(self) -> Functions | None:
+        if self.files is None:
+            return None
+        return {f.path: None if f.functions is None else frozenset(f.functions) for f in self.files}
+
+
+def _kept(found: Functions | None) -> _Kept:
     if found is None:
-        return None
-    if not isinstance(found, dict):
-        raise ValueError
-    return {path: _names(names) for path, names in found.items()}
-
-
-def _names(found: object) -> frozenset[str] | None:
-    if found is None:
-        return None
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise ValueError
-    return frozenset(found)
+        return _Kept(None)
+    files = (
+        (path, None if names is None else tuple(sorted(names))) for path, names in found.items()
+    )
+    return _Kept(tuple(_File(*file) for file in sorted(files, key=lambda file: file[0])))
 
 
 @dataclass(slots=True)

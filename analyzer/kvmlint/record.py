@@ -57,7 +57,7 @@ def _made(kind: object, raw: Json) -> object:
     if get_origin(kind) is types.UnionType:
         if raw is None:
             return None
-        kind = next(one for one in get_args(kind) if one is not types.NoneType)
+        return _made(next(one for one in get_args(kind) if one is not types.NoneType), raw)
     if not isinstance(kind, type):
         raise ValueError("unknown kind")
     if kind in (str, int, bool):

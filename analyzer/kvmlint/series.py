@@ -172,24 +172,28 @@ class _Run:
             found = Codebase(sources, *about)
         return found
 
-    def _wanted(self, path: str) -> frozenset[str] | None:
-        """The functions of a file that may differ; None: take all of them."""
-        exemptions = self.options.exemptions
-        if self._affected is None or exempt.means(exemptions, self.series.root, path):
-            return None  # whether an entry still speaks for a finding: see all of them
-        return self._affected.get(path, frozenset())
+    def _wanted(self, host: Iterable[str]) -> dict[str, frozenset[str] | None]:
+        """The host files to look at, with the functions that may differ; None: take all of them."""
+        wanted: dict[str, frozenset[str] | None] = {}
+        for path in host:
+            if self._affected is None or exempt.means(
+                self.options.exemptions, self.series.root, path
+            ):
+                wanted[path] = None  # whether an entry still speaks for a finding: see all of them
+            elif path in self._affected:
+                wanted[path] = self._affected[path]
+        return wanted
 
     def look(self, sources: Sources) -> _Version:
         """Analyse one version."""
         code = self.code(sources)
         visits = code.visits
         worlds = self.knowledge.tables.worlds
-        host = host_files(sources, worlds) if self.series.whole else []
+        wanted = self._wanted(host_files(sources, worlds) if self.series.whole else ())
         more = [path for path in self.elsewhere if sources.exists(path)]
-        wanted = {path: self._wanted(path) for path in host}
         result = analyse(
             code,
-            [*(p for p in host if wanted[p] is None or p in (self._affected or ())), *more],
+            [*wanted, *more],
             # In one process, however many are allowed: what is explored here is there again for
             # the next version, and that saves more than any number of processes.
             replace(self.options, jobs=1),
